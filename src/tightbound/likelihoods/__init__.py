@@ -1,0 +1,7 @@
+"""p(x | z): normalized densities and probabilities of pixels, with mean, mode, sample and an uncertainty map."""
+
+from tightbound.likelihoods.bernoulli import Bernoulli
+from tightbound.likelihoods.binomial import Binomial
+from tightbound.likelihoods.gaussian import Gaussian
+
+__all__ = ["Bernoulli", "Binomial", "Gaussian"]

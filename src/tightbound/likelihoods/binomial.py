@@ -1,0 +1,55 @@
+"""Independent binomial pixels: an exact likelihood of few gray levels."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from tightbound.core import Likelihood
+from tightbound.registry import register
+
+
+@register("likelihood", "binomial")
+class Binomial(Likelihood):
+    """Gray levels k = trials·x as counts: log p(x | l) = Σ log C(n, k) + k·l + n·log σ(−l), n = trials.
+
+    A probability of the integer gray levels themselves, so it needs neither binarization nor dequantization.
+    """
+
+    data_kind: ClassVar[str] = "levels"
+
+    def __init__(self, image_shape: tuple[int, int, int], *, trials: Annotated[int, Ge(1)] = 255) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.out_channels = image_shape[0]
+        self.trials = trials
+
+    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+        """log p(x | logits), summed over pixels: (B, C, H, W), (K, B, C, H, W) -> (K, B)."""
+        n = self.trials
+        count = (x * n).round()
+        log_choose = (
+            torch.lgamma(torch.full_like(count, n + 1.0)) - torch.lgamma(count + 1) - torch.lgamma(n - count + 1)
+        )
+        varying = (count * params + n * nn.functional.logsigmoid(-params)).sum((-3, -2, -1))
+        return varying + log_choose.sum((-3, -2, -1))
+
+    def mean(self, params: Tensor) -> Tensor:
+        """σ(l)."""
+        return params.sigmoid()
+
+    def mode(self, params: Tensor) -> Tensor:
+        """⌊(n + 1) σ(l)⌋ / n."""
+        return ((self.trials + 1) * params.sigmoid()).floor().clamp(max=self.trials) / self.trials
+
+    def std(self, params: Tensor) -> Tensor:
+        """√(p (1 − p) / n)."""
+        return (params.sigmoid() * (-params).sigmoid() / self.trials).sqrt()
+
+    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Counts over n."""
+        probability = params.sigmoid()
+        return torch.binomial(torch.full_like(probability, self.trials), probability, generator=generator) / self.trials

@@ -1,0 +1,5 @@
+"""Models: what turns an image into weighted posterior samples."""
+
+from tightbound.models.vae import VAE
+
+__all__ = ["VAE"]

@@ -1,0 +1,136 @@
+"""The one-level variational autoencoder: x ← z, with any posterior, prior, decoder and likelihood."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.distributions import LowRankMultivariateNormal
+
+from tightbound import networks, posteriors, priors  # noqa: F401  (registers the defaults)
+from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model, Posterior, Prior
+from tightbound.likelihoods import Gaussian as GaussianLikelihood
+from tightbound.numerics import standard_normal_log_prob
+from tightbound.registry import Factory, Nested, register
+
+
+@register("model", "vae")
+class VAE(Model):
+    """p(x, z) = p(z) p(x | z) with an amortized q(z | x); Kingma & Welling 2014, Rezende et al. 2014.
+
+    Args:
+        image_shape: (C, H, W).
+        latent_dim: D.
+        encoder: x -> features; None for a posterior that is the same for every image.
+        posterior: q(z | features).
+        prior: p(z).
+        decoder: z -> the likelihood's parameters.
+        likelihood: p(x | parameters).
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        latent_dim: Annotated[int, Ge(1)] = 16,
+        encoder: Annotated[Factory, Nested("encoder")] | None = Factory("encoder", "mlp"),
+        posterior: Annotated[Factory, Nested("posterior")] = Factory("posterior", "diagonal"),
+        prior: Annotated[Factory, Nested("prior")] = Factory("prior", "standard_normal"),
+        decoder: Annotated[Factory, Nested("decoder")] = Factory("decoder", "mlp"),
+        likelihood: Annotated[Factory, Nested("likelihood")] = Factory("likelihood", "bernoulli"),
+    ) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.latent_dim = latent_dim
+        self.encoder = None if encoder is None else encoder(image_shape=image_shape)
+        feature_dim = 0 if self.encoder is None else self.encoder.feature_dim
+        self.posterior: Posterior = posterior(feature_dim=feature_dim, latent_dim=latent_dim)
+        self.prior: Prior = prior(latent_dim=latent_dim)
+        self.likelihood: Likelihood = likelihood(image_shape=image_shape)
+        self.decoder = decoder(
+            latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
+        )
+        self.noise_size = self.posterior.noise_size
+        self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)
+        bodies = (self.encoder, self.decoder)
+        self.capabilities = frozenset().union(
+            self.posterior.capabilities,
+            *(b.capabilities & {"batch_dependent"} for b in bodies if b is not None),
+        )
+
+    def encode(self, x: Tensor) -> Encoding:
+        """Features (B, F) of images (B, C, H, W)."""
+        return Encoding(x.new_zeros(len(x), 0) if self.encoder is None else self.encoder(x))
+
+    def draw(
+        self,
+        x: Tensor,
+        num_samples: int,
+        *,
+        encoding: Encoding | None = None,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        stop_density: bool = False,
+    ) -> Draw:
+        """K independent weighted posterior samples of each image; see ``Model.draw``."""
+        encoding = self.encode(x) if encoding is None else encoding
+        shape = (num_samples, len(x), self.noise_size)
+        if noise is None:
+            noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        elif noise.shape != shape:
+            raise ValueError(f"expected noise (K, B, noise_size) = {shape}; got {tuple(noise.shape)}")
+        z, log_q, q = self.posterior.propose(
+            encoding.features,
+            num_samples,
+            noise=noise,
+            target=lambda z: self.prior.log_prob(z) + self.likelihood.log_prob(x, self._params(z)),
+            stop_density=stop_density,
+        )
+        params = self._params(z)
+        p = self.prior.gaussian
+        return Draw(
+            latents=(z,),
+            log_likelihood=self.likelihood.log_prob(x, params),
+            log_ratio=(self.prior.log_prob(z) - log_q,),
+            params=params,
+            densities=(None if q is None or p is None or stop_density else (q, p),),
+            surrogate=self.likelihood.surrogate(x, params),
+        )
+
+    def log_prior(self, epsilon: Tensor) -> Tensor:
+        """The prior's log-density in flat coordinates: standard normal where the prior can be whitened."""
+        return standard_normal_log_prob(epsilon) if self.prior.whitened else self.prior.log_prob(epsilon)
+
+    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+        """Flat coordinates (n, D) drawn from the prior."""
+        like = next(self.parameters())
+        shape = (num_samples, self.prior.noise_size)
+        noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+        return noise if self.prior.whitened else self.prior.sample(noise)
+
+    def decode(self, epsilon: Tensor) -> Tensor:
+        """The likelihood's parameters (*rows, P, H, W) at flat coordinates (*rows, D)."""
+        return self._params(self.prior.sample(epsilon) if self.prior.whitened else epsilon)
+
+    def log_likelihood_at(self, x: Tensor, epsilon: Tensor) -> Tensor:
+        """log p(x | ε): (B, C, H, W), (K, B, D) -> (K, B)."""
+        return self.likelihood.log_prob(x, self.decode(epsilon))
+
+    def log_evidence(self, x: Tensor) -> Tensor | None:
+        """log N(x; b + W μ, W diag(s²) Wᵀ + σ² I) for an affine decoder under Gaussians, else None."""
+        affine, p = self.decoder.affine(), self.prior.gaussian
+        likelihood = self.likelihood
+        if not isinstance(likelihood, GaussianLikelihood) or likelihood.mean_activation != "none":
+            return None
+        if affine is None or p is None or p.scale is None:
+            return None
+        weight, bias = affine
+        noise = (2 * likelihood.log_scale).exp().expand(bias.shape)
+        evidence = LowRankMultivariateNormal(bias + weight @ p.mean, weight * p.scale, noise, validate_args=False)
+        return evidence.log_prob(x.flatten(1))
+
+    def _params(self, z: Tensor) -> Tensor:
+        """(*rows, D) -> (*rows, P, H, W): all rows in one batch."""
+        return self.decoder(z.reshape(-1, z.shape[-1])).unflatten(0, z.shape[:-1])

@@ -1,0 +1,20 @@
+"""Smooth bounds for log-scales: a density cannot run away, and no gradient is cut off."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def soft_floor(value: Tensor, low: float) -> Tensor:
+    """Low + softplus(value − low): the identity far above ``low``, never below it, monotone."""
+    return low + torch.nn.functional.softplus(value - low)
+
+
+def soft_clamp(value: Tensor, low: float, high: float) -> Tensor:
+    """Monotone, the identity well inside (low, high), and never outside.
+
+    low + softplus(value − low) − softplus(value − high); off by softplus(−d) at a distance d inside either end.
+    """
+    softplus = torch.nn.functional.softplus
+    return low + softplus(value - low) - softplus(value - high)

@@ -1,0 +1,5 @@
+"""q(z | x): proposals whose log-density keeps the evidence contract."""
+
+from tightbound.posteriors.gaussian import Diagonal, FullCovariance
+
+__all__ = ["Diagonal", "FullCovariance"]

@@ -1,0 +1,143 @@
+"""A recipe as text: found by name or path, joined with its parents and the overrides. No torch, no pydantic.
+
+    extends: mnist-mlp
+    model: {latent_dim: 32}
+
+Rules of joining: a mapping is joined key by key; anything else is replaced; where both name a ``kind`` and the kinds
+differ, the parent's other keys of that mapping are dropped. ``description`` and ``published`` are the parent's own and
+are not inherited: a published number belongs to the recipe that it was published for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tightbound.errors import RecipeError
+from tightbound.registry import nearest_hint
+
+_FOLDER = Path(__file__).parent
+_NOT_INHERITED = ("name", "description", "published")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recipe as plain mappings, before validation."""
+
+    name: str
+    content: Mapping[str, Any]
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes of the package, by name."""
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+
+
+def describe(name: str) -> str:
+    """The description line of a shipped recipe."""
+    return str(_parse(shipped()[name]).get("description", ""))
+
+
+def read_source(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Source:
+    """Finds a recipe, resolves ``extends`` and applies ``key=value`` overrides.
+
+    Args:
+        recipe: a shipped name, the path of a YAML file, or the content itself.
+        overrides: such as ``training.epochs=10``; values are YAML.
+
+    Raises:
+        RecipeError: no such recipe, bad YAML, a cycle of ``extends``, an override without ``=``.
+    """
+    if isinstance(recipe, Mapping):
+        content = _join_parents(dict(recipe), Path(), ())
+        name = "recipe"
+    else:
+        path = _find(str(recipe), Path())
+        content = _join_parents(_parse(path), path.parent, (path.resolve(),))
+        name = path.stem
+    for override in overrides:
+        content = join(content, _read_override(override))
+    return Source(str(content.pop("name", name)), content)
+
+
+def join(parent: Any, child: Any) -> Any:
+    """What ``child`` says, over what ``parent`` says; see the rules at the top."""
+    if isinstance(parent, str) and isinstance(child, Mapping):
+        parent = {"kind": parent}
+    if isinstance(child, str) and isinstance(parent, Mapping):
+        child = {"kind": child}
+    if not isinstance(parent, Mapping) or not isinstance(child, Mapping):
+        return child
+    if "kind" in parent and "kind" in child and parent["kind"] != child["kind"]:
+        return dict(child)
+    return {**parent, **{key: join(parent.get(key), value) for key, value in child.items()}}
+
+
+def _find(recipe: str, beside: Path) -> Path:
+    known = shipped()
+    if recipe in known:
+        return known[recipe]
+    path = beside / Path(recipe).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or "/" in recipe:
+        raise RecipeError(f"no recipe file at {path}", hint=nearest_hint(path.stem, known))
+    raise RecipeError(f"unknown recipe {recipe!r}; shipped: {', '.join(known)}", hint=nearest_hint(recipe, known))
+
+
+def _join_parents(content: dict[str, Any], folder: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    parent_name = content.pop("extends", None)
+    if parent_name is None:
+        return content
+    if not isinstance(parent_name, str):
+        raise RecipeError(f"extends: got {parent_name!r}; expected the name or path of one recipe")
+    path = _find(parent_name, folder)
+    if path.resolve() in seen:
+        names = " -> ".join(p.stem for p in (*seen, path))
+        raise RecipeError(f"extends: recipes extend each other in a circle: {names}")
+    parent = _join_parents(_parse(path), path.parent, (*seen, path.resolve()))
+    return join({key: value for key, value in parent.items() if key not in _NOT_INHERITED}, content)
+
+
+def _read_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"override {text!r}; expected key=value", hint="for example training.epochs=10")
+    try:
+        content: Any = yaml.load(value, Loader=_Loader)
+    except (yaml.YAMLError, RecipeError):
+        raise RecipeError(f"{key}: got {value!r}; expected a YAML value", hint="put text in quotes") from None
+    for part in reversed(parts):
+        content = {part: content}
+    return content
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise RecipeError(f"{path}{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not YAML: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: got {type(content).__name__}; expected a mapping of sections")
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, which plain YAML drops in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
+        if twice is not None:
+            raise RecipeError(f"line {node.start_mark.line + 1}: the key {twice!r} is given twice")
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,142 @@
+"""Runs the model for the report's pictures. The only file of the report that knows torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tightbound.core import Model
+from tightbound.numerics import generator_for
+from tightbound.report.pictures import Array, Pictures, RankedImages
+from tightbound.report.realism import nearest_distance
+from tightbound.report.run_folder import Evaluation
+
+RECONSTRUCTED = 16
+RANKED = 8
+COMPARED = 64  # samples, and reconstructions, whose nearest held-out image is looked for
+REFERENCES = 500
+FEWEST_COMPARED = 16
+
+
+class ImageSource(Protocol):
+    """What is needed of a ``data.Split``."""
+
+    def __len__(self) -> int: ...
+
+    def fixed(self, start: int, stop: int, seed: int) -> Tensor:
+        """Images (stop − start, C, H, W) in [0, 1] whose pixel noise depends on (seed, image index) alone."""
+        ...
+
+
+@torch.no_grad()
+def collect_pictures(
+    model: Model,
+    split: ImageSource | None,
+    evaluation: Evaluation | None = None,
+    *,
+    seed: int = 0,
+    split_name: str = "test",
+) -> Pictures:
+    """Samples, reconstructions with their uncertainty, and the best and worst images: a function of the arguments alone.
+
+    The model runs in eval mode, without gradients, and is left in the mode it was in.
+
+    Args:
+        model: a trained model.
+        split: held-out images, or None if there are none.
+        evaluation: an evaluation on that split (``read_run(folder).main``); ranks the images by its log p(x). Images are
+            shown with the pixel noise of its seed: the very pixels that were evaluated.
+        seed: of everything drawn here.
+        split_name: what the page calls the split.
+    """
+    with _evaluating(model):
+        samples, means = _sample(model, seed)
+        if split is None or len(split) == 0:
+            return Pictures(_numpy(samples), _numpy(means))
+        pixel_seed = seed if evaluation is None else int(evaluation.row.get("seed") or 0)
+        shown = split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
+        reconstructions, uncertainty = _reconstruct(model, shown, seed)
+        best, worst = _rank(split, evaluation, pixel_seed)
+        sample_distance, reconstruction_distance = _distances(model, split, means, seed, pixel_seed)
+    return Pictures(
+        _numpy(samples),
+        _numpy(means),
+        _numpy(shown),
+        _numpy(reconstructions),
+        _numpy(uncertainty),
+        best,
+        worst,
+        sample_distance,
+        reconstruction_distance,
+        split_name,
+    )
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _sample(model: Model, seed: int) -> tuple[Tensor, Tensor]:
+    """COMPARED samples and the mean of the pixels for the same z."""
+    samples, epsilon = model.simulate(COMPARED, generator_for(seed, "report samples", device=_device(model)))
+    return samples, model.likelihood.mean(model.decode(epsilon))
+
+
+def _reconstruct(model: Model, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the pixels at one posterior sample of each image."""
+    device = _device(model)
+    generator = generator_for(seed, "report reconstructions", device=device)
+    params = model.draw(x.to(device), 1, generator=generator).params[0]
+    return model.likelihood.mean(params), model.likelihood.std(params)
+
+
+def _rank(
+    split: ImageSource, evaluation: Evaluation | None, pixel_seed: int
+) -> tuple[RankedImages | None, RankedImages | None]:
+    arrays = None if evaluation is None else evaluation.per_image
+    if arrays is None or "index" not in arrays or int(arrays["index"].max(initial=0)) >= len(split):
+        return None, None
+    values = np.nan_to_num(arrays["log_likelihood"], nan=-np.inf)
+    order = np.argsort(values, kind="stable")
+    count = min(RANKED, len(order) // 2)
+    if count == 0:
+        return None, None
+
+    def pick(rows: Array) -> RankedImages:
+        images = torch.cat([split.fixed(int(i), int(i) + 1, pixel_seed) for i in arrays["index"][rows]])
+        chosen = {name: arrays[name][rows] for name in ("standard_error", "pareto_k", "label") if name in arrays}
+        return RankedImages(_numpy(images), arrays["index"][rows], arrays["log_likelihood"][rows], **chosen)
+
+    return pick(order[::-1][:count]), pick(order[:count])
+
+
+def _distances(
+    model: Model, split: ImageSource, means: Tensor, seed: int, pixel_seed: int
+) -> tuple[Array | None, Array | None]:
+    """Distances for ``realism``; the reconstructed images are not among the references."""
+    compared = min(COMPARED, len(split) // 2)
+    if compared < FEWEST_COMPARED:
+        return None, None
+    last = min(len(split), compared + REFERENCES)
+    references = _numpy(split.fixed(compared, last, pixel_seed))
+    reconstructions, _ = _reconstruct(model, split.fixed(0, compared, pixel_seed), seed)
+    return nearest_distance(_numpy(means), references), nearest_distance(_numpy(reconstructions), references)
+
+
+def _device(model: Model) -> torch.device:
+    return next(model.parameters(), torch.empty(0)).device
+
+
+def _numpy(images: Tensor) -> Array:
+    return images.detach().to("cpu", torch.float32).numpy()

@@ -1,0 +1,119 @@
+"""Models for the laws: every registered combination small enough to integrate, and linear-Gaussian ones solved exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tightbound.models import VAE
+from tightbound.registry import Factory, kinds
+
+# What a component needs beyond its defaults to make a well-behaved integrand; everything else runs on defaults.
+OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("likelihood", "binomial"): {"trials": 3},
+    ("likelihood", "gaussian"): {"scale": 0.7},
+    ("prior", "standard_normal"): {"scale": 0.8},
+    ("posterior", "diagonal"): {"log_scale_offset": 0.1},
+    ("posterior", "full_covariance"): {"log_scale_offset": 0.1},
+}
+
+
+def factory(family: str, kind: str, **options: Any) -> Factory:
+    """A component with the options that the laws need."""
+    return Factory(family, kind, {**OPTIONS.get((family, kind), {}), **options})
+
+
+def combinations() -> Iterator[tuple[str, str, str]]:
+    """Every posterior × prior × likelihood in the registry."""
+    for posterior in kinds("posterior"):
+        for prior in kinds("prior"):
+            for likelihood in kinds("likelihood"):
+                yield posterior, prior, likelihood
+
+
+def randomize(model: VAE, scale: float = 0.3, seed: int = 0) -> VAE:
+    """Random parameters: an integrand that only holds at initialization proves nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def small_vae(posterior: str, prior: str, likelihood: str, latent_dim: int, *, amortized: bool = True) -> VAE:
+    """A nonlinear VAE of 2 × 2 images with random parameters."""
+    hidden = {"hidden": (4,), "activation": "tanh"}
+    model = VAE(
+        (1, 2, 2),
+        latent_dim=latent_dim,
+        encoder=Factory("encoder", "mlp", hidden) if amortized else None,
+        posterior=factory("posterior", posterior),
+        prior=factory("prior", prior),
+        decoder=Factory("decoder", "mlp", hidden),
+        likelihood=factory("likelihood", likelihood),
+    )
+    return randomize(model).eval()
+
+
+def small_images(likelihood: str, count: int = 3) -> Tensor:
+    """Images (count, 1, 2, 2) of the kind that a likelihood scores."""
+    uniform = torch.rand(count, 1, 2, 2, generator=torch.Generator().manual_seed(7))
+    levels = {"bernoulli": 1, "binomial": OPTIONS["likelihood", "binomial"]["trials"]}.get(likelihood)
+    return uniform if levels is None else (uniform * levels).round() / levels
+
+
+def linear_gaussian(
+    latent_dim: int,
+    *,
+    posterior: str = "diagonal",
+    side: int = 8,
+    noise: float = 0.5,
+    widen: float = 1.0,
+    orthogonal: bool | None = None,
+) -> VAE:
+    """x = W z + b + noise with the exact posterior as q, its scale times ``widen``.
+
+    p(z | x) = N(A (x − b), S) with S = (I + Wᵀ W/σ²)⁻¹ and A = S Wᵀ/σ². A diagonal q is exact if the columns of W are
+    orthogonal, which makes S diagonal.
+    """
+    pixels = side * side
+    model = VAE(
+        (1, side, side),
+        latent_dim=latent_dim,
+        encoder=Factory("encoder", "mlp", {"hidden": ()}),
+        posterior=Factory("posterior", posterior),
+        decoder=Factory("decoder", "mlp", {"hidden": ()}),
+        likelihood=Factory("likelihood", "gaussian", {"scale": noise, "learned": False}),
+    ).eval()
+    generator = torch.Generator().manual_seed(latent_dim)
+    weight = torch.randn(pixels, latent_dim, generator=generator) / math.sqrt(latent_dim)
+    if posterior == "diagonal" if orthogonal is None else orthogonal:
+        weight = torch.linalg.qr(weight).Q * torch.linspace(0.5, 1.5, latent_dim)
+    bias = 0.3 * torch.randn(pixels, generator=generator)
+    covariance = torch.linalg.inv(torch.eye(latent_dim) + weight.T @ weight / noise**2)
+    gain = covariance @ weight.T / noise**2
+    with torch.no_grad():
+        layer = next(m for m in model.decoder.modules() if isinstance(m, torch.nn.Linear))
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+        _set_posterior(model, gain, -gain @ bias, torch.linalg.cholesky(covariance) * widen)
+    return model
+
+
+def _set_posterior(model: VAE, gain: Tensor, offset: Tensor, factor: Tensor) -> None:
+    """Writes N(gain·x + offset, factor factorᵀ) into the heads of a Gaussian posterior."""
+    dimension = len(offset)
+    scale = factor.diagonal()
+    moments = model.posterior.moments
+    moments.weight.zero_()
+    moments.weight[:dimension] = gain
+    moments.bias[:dimension] = offset
+    moments.bias[dimension:] = scale.log()
+    if hasattr(model.posterior, "correlations"):
+        below = torch.tril_indices(dimension, dimension, -1)
+        entries = (factor / scale.unsqueeze(-1))[below[0], below[1]] * math.sqrt(dimension)
+        model.posterior.correlations.bias.copy_(entries)
