@@ -13,12 +13,12 @@ from tests.laws.subjects import combinations, linear_gaussian, small_images, sma
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_every_combination(posterior: str, prior: str, likelihood: str, latent_dim: int) -> None:
     model = small_vae(posterior, prior, likelihood, latent_dim)
-    contract_by_quadrature(model, small_images(likelihood), points=(81, 101))
+    contract_by_quadrature(model, small_images(likelihood), points=(161, 201))
 
 
 def test_four_dimensions() -> None:
-    model = small_vae("full_covariance", "learned_diagonal", "bernoulli", 4)
-    contract_by_quadrature(model, small_images("bernoulli", 1), points=(27, 33))
+    model = small_vae("full_covariance", "learned_diagonal", "bernoulli", 4, spread=0.1)
+    contract_by_quadrature(model, small_images("bernoulli", 1), points=(33, 41))
 
 
 @pytest.mark.parametrize("posterior", ["diagonal", "full_covariance"])

@@ -1,1 +1,37 @@
+"""Images: shipped sets, the user's own, and the splits that training and evaluation read from.
 
+    data = load_data(DataSettings(name="digits"))
+    x = data.train.batch(torch.arange(32))  # float32 (32, 1, 8, 8) in {0, 1}, binarized afresh
+
+Importing this package makes the shipped sets known to the registry, and reads nothing.
+"""
+
+from __future__ import annotations
+
+from tightbound.data.catalog import DataSetInfo, data_of, data_sets, load_data, split_of
+from tightbound.data.data_set import DataSet
+from tightbound.data.digits import Digits
+from tightbound.data.download import fetch
+from tightbound.data.images import Images, Parts
+from tightbound.data.mnist import Mnist
+from tightbound.data.settings import DataSettings
+from tightbound.data.split import Data, Split
+from tightbound.data.static_mnist import StaticMnist
+
+__all__ = [
+    "Data",
+    "DataSet",
+    "DataSetInfo",
+    "DataSettings",
+    "Digits",
+    "Images",
+    "Mnist",
+    "Parts",
+    "Split",
+    "StaticMnist",
+    "data_of",
+    "data_sets",
+    "fetch",
+    "load_data",
+    "split_of",
+]

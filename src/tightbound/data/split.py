@@ -92,7 +92,7 @@ class Split:
             float32 (B, C, H, W) in [0, 1], on this split's device.
         """
         stored = self._read(indices)
-        return self._finish(stored, self._noise(stored.shape, generator))
+        return self._finish(stored, self._noise(stored.shape, generator) if self._noisy else None)
 
     def fixed(self, start: int, stop: int, seed: int) -> Tensor:
         """Images start..stop − 1 with pixel noise that depends on (seed, image) alone, not on how the range is cut.
@@ -107,14 +107,14 @@ class Split:
         """
         stop = min(stop, len(self))
         stored = self._read(torch.arange(start, stop))
-        if not self._noisy:
+        if not self._noisy or len(stored) == 0:
             return self._finish(stored, None)
         parts = []
         for tile in range(start // TILE, -(-stop // TILE)):
             generator = generator_for(seed, "pixel noise", tile, device=self.device)
             noise = self._noise((TILE, *self.image_shape), generator)
             parts.append(noise[max(start - tile * TILE, 0) : stop - tile * TILE])
-        return self._finish(stored, torch.cat(parts) if parts else None)
+        return self._finish(stored, torch.cat(parts))
 
     @property
     def _noisy(self) -> bool:
@@ -131,8 +131,6 @@ class Split:
 
     def _noise(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """What ``_finish`` compares or adds: uniform on 0..levels − 1 (bytes) or on [0, 1) (floats)."""
-        if not self._noisy:
-            return torch.empty(0)
         if self.binarize == "dynamic" and self.levels is not None:
             return torch.empty(shape, dtype=torch.uint8, device=self.device).random_(
                 0, self.levels, generator=generator

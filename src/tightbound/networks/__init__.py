@@ -1,6 +1,22 @@
-"""Encoders (x -> features) and decoders (z -> the likelihood's parameters)."""
+"""Encoders (x -> features) and decoders (z -> the likelihood's parameters), registered under their recipe kinds."""
 
+from tightbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from tightbound.networks.mlp import MLPDecoder, MLPEncoder
 from tightbound.networks.network import Decoder, Encoder, Network
+from tightbound.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
+from tightbound.networks.skip_mlp import SkipMLPDecoder, SkipMLPEncoder
 
-__all__ = ["Decoder", "Encoder", "MLPDecoder", "MLPEncoder", "Network"]
+__all__ = [
+    "ConvolutionalDecoder",
+    "ConvolutionalEncoder",
+    "Decoder",
+    "Encoder",
+    "MLPDecoder",
+    "MLPEncoder",
+    "Network",
+    "ResidualBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "SkipMLPDecoder",
+    "SkipMLPEncoder",
+]

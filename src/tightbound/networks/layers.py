@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar, get_args
 
+import torch
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from tightbound.errors import RecipeError
@@ -33,7 +34,7 @@ _MOST_GROUPS = 8
 _LEAST_FEATURES_IN_GROUP = 16
 _LEAST_CHANNELS_IN_GROUP = 4
 
-L = TypeVar("L", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+L = TypeVar("L", bound=nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Style:
 
     Args:
         activation: name of the nonlinearity; ``"none"`` for a linear network.
-        normalization: ``"weight"`` (Salimans & Kingma 2016, w = g v / |v| per output), ``"group"`` (Wu & He 2018, within
-            each image), ``"batch"`` (one image's output then depends on the others while training) or ``"none"``.
+        normalization: ``"weight"`` (w = g v / |v| per output: Salimans & Kingma 2016, eq. 2), ``"group"`` (within
+            each image: Wu & He 2018), ``"batch"`` (in training, images then depend on each other) or ``"none"``.
 
     Raises:
         RecipeError: unknown name.
@@ -70,11 +71,19 @@ class Style:
         """A new activation module."""
         return _ACTIVATIONS[self.activation]()
 
-    def weigh(self, layer: L) -> L:
-        """The layer itself, weight-normalized per output if that is the style."""
-        if self.normalization != "weight":
-            return layer
-        return weight_norm(layer, dim=1 if isinstance(layer, nn.ConvTranspose2d) else 0)
+    def prepare(self, layer: L) -> L:
+        """The layer itself, initialized in place, and weight-normalized per output if that is the style.
+
+        Biases are 0; weights are uniform such that outputs vary as much as the activations' inputs do (He et al. 2015,
+        eq. 10, with the gain of whichever activation it is).
+        """
+        bound = self._gain() * math.sqrt(3 / _fan_in(layer))
+        nn.init.uniform_(layer.weight, -bound, bound)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        if self.normalization == "weight":
+            weight_norm(layer, dim=1 if isinstance(layer, nn.ConvTranspose2d) else 0)  # in place
+        return layer
 
     def normalize_features(self, width: int) -> nn.Module:
         """Normalization of vectors (N, width).
@@ -93,32 +102,25 @@ class Style:
         """Normalization of maps (N, channels, H, W)."""
         return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d)
 
+    def dense(self, inputs: int, outputs: int) -> nn.Sequential:
+        """A fully connected layer, its normalization and its activation: (N, inputs) -> (N, outputs)."""
+        layer = self.prepare(nn.Linear(inputs, outputs, bias=self.bias))
+        return nn.Sequential(layer, self.normalize_features(outputs), self.activate())
+
     def _normalize(self, width: int, least: int, batch_norm: type[nn.Module]) -> nn.Module:
         if self.normalization == "group":
             return nn.GroupNorm(num_groups(width, least), width)
         return batch_norm(width) if self.normalization == "batch" else nn.Identity()
 
-    def dense(self, inputs: int, outputs: int) -> nn.Sequential:
-        """A fully connected layer, its normalization and its activation: (N, inputs) -> (N, outputs)."""
-        layer = self.weigh(nn.Linear(inputs, outputs, bias=self.bias))
-        return nn.Sequential(layer, self.normalize_features(outputs), self.activate())
+    def _gain(self) -> float:
+        """1 / √E[activation(u)²] for u ~ N(0, 1), by quantiles."""
+        u = torch.special.ndtri((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000)
+        return float(self.activate()(u).square().mean().rsqrt())
 
 
 def num_groups(width: int, least: int) -> int:
     """The largest divisor of ``width`` up to 8 that leaves ``least`` values to a group; 1 if there is none."""
     return max(g for g in range(1, _MOST_GROUPS + 1) if g == 1 or (width % g == 0 and width // g >= least))
-
-
-def xavier(layer: L) -> L:
-    """Xavier-uniform weights and zero biases, in place.
-
-    A transposed convolution of stride s hears only 1/s² of its kernel at each output, which the gain makes up for.
-    """
-    gain = math.sqrt(math.prod(layer.stride)) if isinstance(layer, nn.ConvTranspose2d) else 1.0
-    nn.init.xavier_uniform_(layer.weight, gain=gain)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
 
 
 def check_positive(name: str, *values: int) -> None:
@@ -132,17 +134,29 @@ def check_positive(name: str, *values: int) -> None:
             raise RecipeError(f"{name} must be at least 1; got {value}", hint=f"give {name} positive sizes")
 
 
-def check_matters(style: Style, hidden: tuple[int, ...]) -> None:
-    """Refuses a normalization that no layer would use.
+def check_used(style: Style, *, normalized: int, weighed: int) -> None:
+    """Refuses a normalization that would have no effect.
+
+    Args:
+        style: of the network.
+        normalized: how many layers have a normalization after them.
+        weighed: how many layers can be weight-normalized.
 
     Raises:
-        RecipeError: a normalization without hidden layers.
+        RecipeError: the style's normalization has no layer to act on.
     """
-    if not hidden and style.normalization != "none":
+    if style.normalization != "none" and not (weighed if style.normalization == "weight" else normalized):
         raise RecipeError(
             f"normalization {style.normalization!r} has no effect without hidden layers",
             hint="give hidden: [512], or normalization: none",
         )
+
+
+def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """How many inputs each output sums over."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.weight.size(0) * layer.weight[0, 0].numel() / math.prod(layer.stride)
+    return layer.weight[0].numel()
 
 
 def _check_name(what: str, given: str, known: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tightbound.networks.layers import Activation, Normalization, Style, Widths, check_matters, check_positive
+from tightbound.networks.layers import Activation, Normalization, Style, Widths, check_positive, check_used
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -38,7 +38,9 @@ class MLPEncoder(Encoder):
         normalization: Normalization = "none",
     ) -> None:
         super().__init__()
-        style = _checked_style(hidden, activation, normalization)
+        check_positive("hidden", *hidden)
+        style = Style(activation, normalization)
+        check_used(style, normalized=len(hidden), weighed=len(hidden))
         widths = (math.prod(image_shape), *hidden)
         self.capabilities = style.capabilities
         self.feature_dim = widths[-1]
@@ -78,12 +80,14 @@ class MLPDecoder(Decoder):
         normalization: Normalization = "none",
     ) -> None:
         super().__init__()
-        style = _checked_style(hidden, activation, normalization)
+        check_positive("hidden", *hidden)
+        style = Style(activation, normalization)
+        check_used(style, normalized=len(hidden), weighed=len(hidden) + 1)
         widths = (latent_dim, *hidden)
         self.capabilities = style.capabilities
         self.output_shape = (out_channels, *image_shape[1:])
         self.layers = nn.Sequential(*(style.dense(a, b) for a, b in pairwise(widths)))
-        self.output = style.weigh(nn.Linear(widths[-1], math.prod(self.output_shape)))
+        self.output = style.prepare(nn.Linear(widths[-1], math.prod(self.output_shape)))
 
     def body(self, inputs: Float[Tensor, "N D"]) -> Float[Tensor, "N P H W"]:
         """The output layer's values, as maps."""
@@ -92,10 +96,3 @@ class MLPDecoder(Decoder):
     def affine(self) -> tuple[Tensor, Tensor] | None:
         """(weight (P·H·W, D), bias (P·H·W)) without hidden layers, else None."""
         return None if len(self.layers) else (self.output.weight, self.output.bias)
-
-
-def _checked_style(hidden: Widths, activation: Activation, normalization: Normalization) -> Style:
-    check_positive("hidden", *hidden)
-    style = Style(activation, normalization)
-    check_matters(style, hidden)
-    return style

@@ -110,7 +110,7 @@ def _read_override(text: str) -> dict[str, Any]:
         raise RecipeError(f"override {text!r}; expected key=value", hint="for example training.epochs=10")
     try:
         content: Any = yaml.load(value, Loader=_Loader)
-    except (yaml.YAMLError, RecipeError):
+    except yaml.YAMLError:
         raise RecipeError(f"{key}: got {value!r}; expected a YAML value", hint="put text in quotes") from None
     for part in reversed(parts):
         content = {part: content}
@@ -122,7 +122,7 @@ def _parse(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError(f"{path}{line}: not YAML: {error.problem}") from error
+        raise RecipeError(f"{path}{line}: not a YAML mapping: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not YAML: {str(error).splitlines()[0]}") from error
     except OSError as error:
@@ -139,5 +139,6 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
         if twice is not None:
-            raise RecipeError(f"line {node.start_mark.line + 1}: the key {twice!r} is given twice")
+            problem = f"the key {twice!r} is given twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)

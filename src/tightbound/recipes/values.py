@@ -37,8 +37,9 @@ def read_value(path: str, annotation: Any, value: Any) -> Any:
 
 def show(value: Any) -> str:
     """A value as a recipe would write it."""
-    plain = {None: "null", True: "true", False: "false"} if value is None or isinstance(value, bool) else {}
-    return plain.get(value, repr(value)) if plain else repr(list(value) if isinstance(value, tuple) else value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 def describe(annotation: Any) -> str:

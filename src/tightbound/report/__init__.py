@@ -1,8 +1,8 @@
 """The report: one self-contained page made for looking, rebuilt from a run folder at any time.
 
-    run = read_run(folder)
-    pictures = collect_pictures(model, split, run.main, seed=0)
-    write_report(folder, pictures)
+run = read_run(folder)
+pictures = collect_pictures(model, split, run.main, seed=0)
+write_report(folder, pictures)
 """
 
 from tightbound.report.collect import collect_pictures

@@ -20,6 +20,7 @@ RECONSTRUCTED = 16
 RANKED = 8
 COMPARED = 64  # samples, and reconstructions, whose nearest held-out image is looked for
 REFERENCES = 500
+MOST_REFERENCE_PIXELS = 20_000_000  # large images: fewer references, not more memory
 FEWEST_COMPARED = 16
 
 
@@ -42,15 +43,15 @@ def collect_pictures(
     seed: int = 0,
     split_name: str = "test",
 ) -> Pictures:
-    """Samples, reconstructions with their uncertainty, and the best and worst images: a function of the arguments alone.
+    """Samples, reconstructions with uncertainty, best and worst images: a function of the arguments alone.
 
     The model runs in eval mode, without gradients, and is left in the mode it was in.
 
     Args:
         model: a trained model.
         split: held-out images, or None if there are none.
-        evaluation: an evaluation on that split (``read_run(folder).main``); ranks the images by its log p(x). Images are
-            shown with the pixel noise of its seed: the very pixels that were evaluated.
+        evaluation: an evaluation on that split (``read_run(folder).main``); ranks the images by its log p(x). Images
+            are shown with the pixel noise of its seed: the very pixels that were evaluated.
         seed: of everything drawn here.
         split_name: what the page calls the split.
     """
@@ -128,10 +129,11 @@ def _distances(
     compared = min(COMPARED, len(split) // 2)
     if compared < FEWEST_COMPARED:
         return None, None
-    last = min(len(split), compared + REFERENCES)
-    references = _numpy(split.fixed(compared, last, pixel_seed))
+    references = min(REFERENCES, max(FEWEST_COMPARED, MOST_REFERENCE_PIXELS // means[0].numel()))
+    last = min(len(split), compared + references)
+    others = _numpy(split.fixed(compared, last, pixel_seed))
     reconstructions, _ = _reconstruct(model, split.fixed(0, compared, pixel_seed), seed)
-    return nearest_distance(_numpy(means), references), nearest_distance(_numpy(reconstructions), references)
+    return nearest_distance(_numpy(means), others), nearest_distance(_numpy(reconstructions), others)
 
 
 def _device(model: Model) -> torch.device:

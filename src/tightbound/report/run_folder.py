@@ -49,7 +49,7 @@ class Run:
 
     @property
     def main(self) -> Evaluation | None:
-        """The evaluation whose numbers stand at the top: on the test set if there is one, of most samples, the latest."""
+        """The evaluation at the top of the page: of the test set if there is one, of most samples, the latest."""
         ranked = [
             (e.row.get("split") == "test", e.row.get("log_likelihood") is not None, e.row.get("samples") or 0, i)
             for i, e in enumerate(self.evaluations)

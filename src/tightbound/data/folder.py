@@ -1,0 +1,177 @@
+"""A folder of the user's own images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tightbound.data.arrays import Array, parts_of_arrays
+from tightbound.data.cache import cached_with_facts
+from tightbound.data.decode import SUFFIXES, Header, Unreadable, decode, read_header
+from tightbound.data.images import Parts
+from tightbound.data.progress import Progress, Ticker
+from tightbound.data.settings import DataSettings
+from tightbound.errors import DataError
+
+CACHED_FROM = 1000  # images: below that, decoding costs less than a cache is worth
+_AT_ONCE = 1024  # files decoded together, so that few wait in memory
+_PARTS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+
+T = TypeVar("T")
+
+
+def read_folder(folder: Path, settings: DataSettings, progress: Progress = None, *, levels: int | None = None) -> Parts:
+    """All images in a folder and below it, in the order of their paths.
+
+    Subfolders ``train``, ``validation`` (or ``valid``, ``val``) and ``test`` are the parts of the set. Other subfolders that
+    hold all the images are its classes.
+
+    Args:
+        folder: where they are.
+        settings: ``size``, ``resize``, ``color`` and ``skip_bad`` count here.
+        progress: told how far a slow reading is.
+        levels: the gray levels that are expected, if only these will do.
+
+    Raises:
+        DataError: for a folder without images, a file that cannot be read (unless skipped), gray and color images mixed
+            (unless ``color`` says which), or several sizes (unless ``size`` says which).
+    """
+    files = _image_files(folder)
+    read = partial(_read, folder, files, settings, progress)
+    if len(files) < CACHED_FROM:
+        pixels, facts = read()
+    else:
+        options = (str(folder.resolve()), settings.size, settings.resize, settings.color, settings.skip_bad)
+        pixels, facts = cached_with_facts(folder.resolve().name, files, options, read)
+    kept = [file.relative_to(folder) for index, file in enumerate(files) if index not in set(facts["skipped"])]
+    return _parts(folder, kept, pixels, facts["notes"], levels)
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not files:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise DataError(f"{folder}: expected images; found none", hint=f"files that are read: {kinds}")
+    return sorted(files, key=lambda path: path.relative_to(folder).parts)
+
+
+def _read(
+    folder: Path, files: list[Path], settings: DataSettings, progress: Progress
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """(N, H, W) or (N, 3, H, W) of the readable files, and which were skipped."""
+    headers = list(_in_threads(read_header, files, Ticker("image headers", len(files), progress)))
+    bad = _refuse_or_count(folder, files, headers, settings.skip_bad)
+    good = [header for header in headers if isinstance(header, Header)]
+    named = [(file.relative_to(folder), header) for file, header in zip(files, headers, strict=True)]
+    known = [(file, header) for file, header in named if isinstance(header, Header)]
+    color = _one_color(folder, known) if settings.color == "auto" else settings.color
+    size = _one_size(folder, known) if settings.size is None else settings.size
+
+    readable = [file for index, file in enumerate(files) if index not in bad]
+    pixels = np.empty((len(readable), *((3,) if color == "rgb" else ()), *size), np.uint8)
+    one = partial(decode, color=color, size=size, resize=settings.resize)
+    failed: dict[int, Unreadable] = {}
+    for index, result in enumerate(_in_threads(one, readable, Ticker("images", len(readable), progress))):
+        if isinstance(result, Unreadable):
+            failed[index] = result
+        else:
+            pixels[index] = result
+    if failed:
+        outcome = [failed.get(index) for index in range(len(readable))]
+        _refuse_or_count(folder, readable, outcome, settings.skip_bad)
+        pixels = pixels[[index for index in range(len(readable)) if index not in failed]]
+        bad |= {files.index(readable[index]) for index in failed}
+    return pixels, {"skipped": sorted(bad), "notes": _notes([files[index] for index in sorted(bad)], good)}
+
+
+def _in_threads(function: Callable[[Path], T], files: Sequence[Path], ticker: Ticker) -> Iterator[T]:
+    """``map`` in threads (Pillow works outside the interpreter lock), in order."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(files), _AT_ONCE):
+            yield from pool.map(function, files[start : start + _AT_ONCE])
+            ticker.done(min(start + _AT_ONCE, len(files)))
+
+
+def _refuse_or_count(folder: Path, files: list[Path], results: Sequence[object], skip_bad: bool) -> set[int]:
+    """The indices of unreadable files, if these may be skipped."""
+    bad = {index: result for index, result in enumerate(results) if isinstance(result, Unreadable)}
+    if not bad:
+        return set()
+    if not skip_bad:
+        first = min(bad)
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise DataError(
+            f"{files[first]}: not a readable image: {bad[first].reason}{more}",
+            hint="repair or delete it, or leave out such files with data.skip_bad=true",
+        )
+    if len(bad) == len(files):
+        raise DataError(f"{folder}: expected images; none of {len(files)} files can be read")
+    return set(bad)
+
+
+def _one_color(folder: Path, known: list[tuple[Path, Header]]) -> str:
+    found = {"gray": [], "rgb": []}
+    for file, header in known:
+        found[header.color].append(file)
+    gray, rgb = found["gray"], found["rgb"]
+    if gray and rgb:
+        raise DataError(
+            f"{folder}: expected all images gray or all in color; "
+            f"got {len(gray)} gray ({gray[0]}) and {len(rgb)} in color ({rgb[0]})",
+            hint="data.color=gray or data.color=rgb converts them",
+        )
+    return "gray" if gray else "rgb"
+
+
+def _one_size(folder: Path, known: list[tuple[Path, Header]]) -> tuple[int, int]:
+    file, first = known[0]
+    size = (first.height, first.width)
+    for other_file, other in known:
+        if (other.height, other.width) != size:
+            raise DataError(
+                f"{folder}: expected images of one size; got {size[0]} x {size[1]} ({file}) "
+                f"and {other.height} x {other.width} ({other_file})",
+                hint="data.size=[64,64] brings them all to 64 x 64",
+            )
+    return size
+
+
+def _notes(skipped: list[Path], headers: list[Header]) -> list[str]:
+    notes = []
+    if skipped:
+        names = ", ".join(file.name for file in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+        notes.append(f"{len(skipped)} unreadable {'file' if len(skipped) == 1 else 'files'} skipped: {names}")
+    transparent = sum(header.transparent for header in headers)
+    if transparent:
+        notes.append(f"{transparent} images with transparency laid over white")
+    return notes
+
+
+def _parts(folder: Path, files: list[Path], pixels: np.ndarray, notes: list[str], levels: int | None) -> Parts:
+    """The arrays by part and class, from the paths within the folder."""
+    parted = all(len(file.parts) > 1 and file.parts[0].lower() in _PARTS for file in files)
+    parts = [_PARTS[file.parts[0].lower()] if parted else "train" for file in files]
+    if "train" not in parts:
+        parted, parts = False, ["train"] * len(files)
+    classes = [file.parts[parted] if len(file.parts) > 1 + parted else "" for file in files]
+    names = sorted(set(classes))
+    labeled = "" not in names and len(names) > 1
+    images: dict[str, Array] = {}
+    labels: dict[str, Array] = {}
+    for part in dict.fromkeys(parts):
+        rows = [index for index, found in enumerate(parts) if found == part]
+        images[part] = pixels[rows] if parted else pixels
+        labels[part] = np.array([names.index(classes[index]) for index in rows]) if labeled else np.empty(0)
+    made = parts_of_arrays(images, labels if labeled else None, where=str(folder), levels=levels)
+    label_note = [f"labels: {len(names)} classes, the subfolders"] if labeled else []
+    return Parts(made.train, made.validation, made.test, (*made.notes, *notes, *label_note))

@@ -1,0 +1,92 @@
+"""How an evaluation is cut: a budget of (image, sample) pairs that does not depend on K.
+
+Three sizes follow from the budget. A *tile* of images is what log-weights are kept for; a *call* is one ``model.draw``.
+The cut changes no result: noise belongs to the pair (see ``numerics.evaluation_noise``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tightbound.core import Model
+from tightbound.numerics import NOISE_SAMPLE_BLOCK
+
+_NOISE_IMAGE_TILE = 32  # images that share a noise generator: a smaller tile would draw noise to throw it away
+_KEPT_BYTES = 64 * 2**20  # log-weights of one tile
+_CPU_BYTES = 128 * 2**20
+_GPU_BYTES = 2 * 2**30
+_TENSORS_PER_ACTIVATION = 4  # the largest activation, the one it is made from, and the likelihood's temporaries
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one evaluation.
+
+    Args:
+        images_per_tile: images whose K log-weights are held together.
+        images_per_call: images of one draw; each is encoded once, with these neighbors.
+        samples_per_call: samples of one draw, at most a block of 256.
+    """
+
+    images_per_tile: int
+    images_per_call: int
+    samples_per_call: int
+
+
+def make_plan(chunk: int, num_images: int, num_samples: int) -> Plan:
+    """The sizes for a budget of ``chunk`` pairs a draw.
+
+    A tile is 32 images or, if the budget has room for whole noise blocks of more, a multiple of 32, as long as the kept
+    log-weights stay below 64 MiB.
+    """
+    room = min(chunk // NOISE_SAMPLE_BLOCK, _KEPT_BYTES // (8 * num_samples))
+    tile = max(_NOISE_IMAGE_TILE, room // _NOISE_IMAGE_TILE * _NOISE_IMAGE_TILE)
+    images = min(tile, chunk, num_images)
+    samples = min(NOISE_SAMPLE_BLOCK, num_samples, max(1, chunk // images))
+    return Plan(tile, images, samples)
+
+
+def spans(start: int, stop: int, size: int) -> Iterator[range]:
+    """Consecutive ranges of at most ``size`` that cover [start, stop)."""
+    for first in range(start, stop, size):
+        yield range(first, min(first + size, stop))
+
+
+def probe_chunk(model: Model, x: Tensor) -> int:
+    """How many (image, sample) pairs fit the memory budget, measured by one draw of one pair.
+
+    The largest output of any module, image, latent or noise of the pair, times 4 (it, what it is made from, and the
+    temporaries of the density), against 128 MiB on a CPU and an eighth of the free memory, at most 2 GiB, on a GPU.
+
+    Args:
+        model: on its device, in eval mode.
+        x: (1, C, H, W).
+    """
+    largest = max(x.nbytes, model.noise_size * x.element_size())
+
+    def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal largest
+        outputs = output if isinstance(output, tuple | list) else (output,)
+        largest = max(largest, *(item.nbytes for item in outputs if isinstance(item, Tensor)), 0)
+
+    encoding = model.encode(x)
+    noise = torch.zeros(1, 1, model.noise_size, dtype=x.dtype, device=x.device)
+    handles = [module.register_forward_hook(watch) for module in model.modules()]
+    try:
+        draw = model.draw(x, 1, encoding=encoding, noise=noise)
+    finally:
+        for handle in handles:
+            handle.remove()
+    largest = max(largest, draw.params.nbytes, *(latent.nbytes for latent in draw.latents))
+    return max(1, _budget(x.device) // (_TENSORS_PER_ACTIVATION * largest))
+
+
+def _budget(device: torch.device) -> int:
+    if device.type == "cuda":
+        return min(_GPU_BYTES, torch.cuda.mem_get_info(device)[0] // 8)
+    return _CPU_BYTES

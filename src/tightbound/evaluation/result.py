@@ -1,0 +1,189 @@
+"""What an evaluator returns: one row of numbers, the per-image numbers behind it, and a sentence on what it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from tightbound.evaluation.diagnostics import interval_of_mean
+from tightbound.evaluation.pareto import PARETO_K_LIMIT
+from tightbound.evaluation.sentence import Measure, describe
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimate:
+    """log p(x) of a set of images, with its uncertainty. Nats, means over images, unless the name says otherwise.
+
+    None stands where a method has no such number, or where the number is not known.
+
+    Args:
+        method: ``"importance"`` or another evaluator.
+        images: n, how many images.
+        samples: K, samples (or chains) an image.
+        log_likelihood: the bound on the mean log p(x).
+        measure: what p(x) is: ``"probability"`` of discrete pixels, ``"density"`` on [0, 1] pixels, or
+            ``"not a likelihood"``.
+        seed: of the evaluation noise and the pixels' own.
+        elbo: mean log p(x|z) − KL, the KL analytic where it can be; equals −(distortion + rate). The mean log-weight of
+            the same samples, which never exceeds ``log_likelihood``, is the first point of ``curve``.
+        standard_error: √(Σ se²)/n, the Monte Carlo error of the mean over these very images.
+        standard_error_images: spread over images / √n, the error that a new test set would have.
+        interval: 95 % (low, high) of ``log_likelihood`` over Monte Carlo error; None if k̂ > 0.7 or unknown in any
+            image.
+        bits_per_dim: bits per pixel and channel, the volume of the data's pixel bins included.
+        ess_median: median over images of the effective sample size.
+        pareto_k_over_0_7: fraction of images with k̂ > 0.7; None if K is too small to fit it.
+        images_k_over_0_7: the same as a count.
+        exact: mean of the exact log p(x), where the model has it.
+        curve: [K', bound] at K' = 1, 10, 100, …, K from the same draws.
+        rate: mean KL.
+        distortion: mean −log p(x|z).
+        units: latent units of each group.
+        active_units: units of each group whose posterior mean varies over images by more than 0.01.
+        kl_units: mean KL of every unit, per group (one number for a group whose KL does not split).
+        reconstruction_rmse: root of the mean squared error of the likelihood's mean, in [0, 1] pixel units.
+        reconstruction_mae: mean absolute error of the same.
+        simulated_lower: of bidirectional evaluation, on images drawn from the model.
+        simulated_upper: of bidirectional evaluation, on images drawn from the model.
+        simulated_gap: upper − lower.
+        seconds: wall time.
+        device: where it ran.
+        split: of the data; the caller knows it, as it does ``checkpoint`` and ``protocol`` (``dataclasses.replace``).
+        checkpoint: the weights used.
+        protocol: how the pixels were made, in words.
+        per_image: arrays of length n: ``index``, ``log_likelihood``, ``standard_error``, and what the method has of
+            ``elbo``, ``rate``, ``distortion``, ``ess``, ``pareto_k`` (−inf: no tail, NaN: unknown),
+            ``log_likelihood_exact``, ``rmse``, ``mae``, ``label``.
+    """
+
+    method: str
+    images: int
+    samples: int
+    log_likelihood: float
+    measure: Measure
+    seed: int
+    elbo: float | None = None
+    standard_error: float | None = None
+    standard_error_images: float | None = None
+    interval: tuple[float, float] | None = None
+    bits_per_dim: float | None = None
+    ess_median: float | None = None
+    pareto_k_over_0_7: float | None = None
+    images_k_over_0_7: int | None = None
+    exact: float | None = None
+    curve: list[tuple[int, float]] | None = None
+    rate: float | None = None
+    distortion: float | None = None
+    units: list[int] | None = None
+    active_units: list[int] | None = None
+    kl_units: list[list[float]] | None = None
+    reconstruction_rmse: float | None = None
+    reconstruction_mae: float | None = None
+    simulated_lower: float | None = None
+    simulated_upper: float | None = None
+    simulated_gap: float | None = None
+    seconds: float | None = None
+    device: str | None = None
+    split: str | None = None
+    checkpoint: str | None = None
+    protocol: str | None = None
+    per_image: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_likelihood(self) -> bool:
+        """Whether the numbers are log-probabilities or log-densities of the data at all."""
+        return self.measure != "not a likelihood"
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Images evaluated a second."""
+        return self.images / self.seconds if self.seconds else None
+
+    @property
+    def sentence(self) -> str:
+        """What ``log_likelihood`` is and how far to trust it, in plain words."""
+        return describe(
+            method=self.method,
+            measure=self.measure,
+            samples=self.samples,
+            images=self.images,
+            uneven=self.images_k_over_0_7,
+            impossible=int(np.isneginf(self.per_image.get("log_likelihood", np.zeros(0))).sum()),
+        )
+
+    def to_row(self) -> dict[str, Any]:
+        """The row of ``evaluation.json`` and ``--json``: JSON types only, null for None and for what is not finite."""
+        row = {item.name: _json(getattr(self, item.name)) for item in fields(self) if item.name != "per_image"}
+        row["images_per_second"] = _json(self.images_per_second)
+        row["is_likelihood"] = self.is_likelihood
+        row["sentence"] = self.sentence
+        return row
+
+
+def summarize(
+    per_image: Mapping[str, np.ndarray],
+    num_samples: int,
+    *,
+    num_pixels: int,
+    log_volume: float = 0.0,
+) -> dict[str, Any]:
+    """The fields of an ``Estimate`` that follow from the per-image numbers alone, whatever the method.
+
+    Args:
+        per_image: as ``Estimate.per_image``.
+        num_samples: K.
+        num_pixels: D = C·H·W.
+        log_volume: nats per pixel added to −log p(x), from a density on [0, 1] to the code length of the stored data.
+    """
+    log_p, error = per_image["log_likelihood"], per_image["standard_error"]
+    n = len(log_p)
+    spread = log_p.std(ddof=1) if n > 1 and np.isfinite(log_p).all() else math.nan
+    summary: dict[str, Any] = {
+        "images": n,
+        "samples": num_samples,
+        "log_likelihood": float(log_p.mean()),
+        "standard_error": _known(np.sqrt(np.square(error).sum()) / n),
+        "standard_error_images": _known(spread / math.sqrt(n)),
+        "bits_per_dim": _known((log_volume - log_p.mean() / num_pixels) / math.log(2)),
+        "per_image": per_image,
+    }
+    if "elbo" in per_image:
+        summary["elbo"] = float(per_image["elbo"].mean())
+    if "ess" in per_image:
+        summary["ess_median"] = float(np.median(per_image["ess"]))
+    if "log_likelihood_exact" in per_image:
+        summary["exact"] = float(per_image["log_likelihood_exact"].mean())
+    if "rmse" in per_image:
+        summary["reconstruction_rmse"] = float(np.sqrt(np.square(per_image["rmse"]).mean()))
+        summary["reconstruction_mae"] = float(per_image["mae"].mean())
+    if "pareto_k" in per_image:
+        summary |= _summarize_tails(log_p, error, per_image["pareto_k"], num_samples)
+    return summary
+
+
+def _summarize_tails(log_p: np.ndarray, error: np.ndarray, k: np.ndarray, num_samples: int) -> dict[str, Any]:
+    if np.isnan(k).any():
+        return {}
+    uneven = int((k > PARETO_K_LIMIT).sum())
+    return {
+        "images_k_over_0_7": uneven,
+        "pareto_k_over_0_7": uneven / len(k),
+        "interval": interval_of_mean(*map(torch.from_numpy, (log_p, error, k)), num_samples=num_samples),
+    }
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        return _known(value)
+    return value

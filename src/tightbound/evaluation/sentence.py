@@ -1,0 +1,50 @@
+"""The plain sentence that goes with every number."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Measure = Literal["probability", "density", "not a likelihood"]
+
+_HEADLINES = {"importance": "lower bound on log p(x), K = {samples}"}
+_LABELS: dict[Measure, str] = {
+    "probability": "",
+    "density": "density on [0, 1] pixels, not a probability: ",
+    "not a likelihood": "not a likelihood (the density does not fit these pixels): ",
+}
+
+
+def describe(
+    *, method: str, measure: Measure, samples: int, images: int, uneven: int | None, impossible: int = 0
+) -> str:
+    """What the number is and how far to trust it.
+
+    Args:
+        method: the evaluator.
+        measure: what p(x) is; anything but a probability leads the sentence.
+        samples: K.
+        images: n.
+        uneven: in how many images k̂ > 0.7; None if K is too small to tell.
+        impossible: in how many images every weight is zero.
+    """
+    parts = [_LABELS[measure] + _HEADLINES[method].format(samples=samples)]
+    if impossible:
+        parts.append(f"in {_of(impossible, images)} every weight is zero, so the mean is −inf")
+    if uneven is None:
+        parts.append("too few samples to judge whether the weights can be trusted (Pareto k needs K > 20)")
+    elif uneven:
+        parts.append(
+            f"in {_of(uneven, images)} the weights are too uneven to trust (Pareto k > 0.7): "
+            "the bound holds, its error does not"
+        )
+    else:
+        parts.append(f"the weights are even enough to trust in {_all(images)} (Pareto k ≤ 0.7)")
+    return "; ".join(parts)
+
+
+def _of(count: int, images: int) -> str:
+    return f"{count:,} of {images:,} image{'s' if images != 1 else ''}"
+
+
+def _all(images: int) -> str:
+    return f"all {images:,} images" if images != 1 else "the one image"

@@ -1,0 +1,100 @@
+"""Sums per latent unit: where posterior means lie and what each unit costs, streamed over samples and images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tightbound.core import Draw
+from tightbound.evaluation.diagnostics import active_units, variance_of_means
+
+
+def keep(value: Tensor) -> Tensor:
+    """float64, on the value's device; on the CPU where the device has no float64 (Apple's)."""
+    return value.cpu().double() if value.device.type == "mps" else value.double()
+
+
+class TileUnits:
+    """One latent group of a tile of T images, summed over samples.
+
+    The posterior mean of an image is the mean of q where q is a Gaussian that x alone determines, else the mean over
+    samples (of the conditional mean where there is one, as in a ladder's lower groups).
+    """
+
+    def __init__(self, num_images: int) -> None:
+        self.num_images = num_images
+        self.exact = True
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, draw: Draw, kl: Tensor, level: int, at: slice) -> None:
+        """Takes in the draw of some samples of the images ``at``; ``kl`` is (K, B, units)."""
+        latent, pair = draw.latents[level].flatten(2), draw.densities[level]
+        mean = latent if pair is None else pair[0].mean
+        self.exact = mean.dim() < latent.dim()
+        mean = mean.expand(latent.shape)
+        self._add("kl", at, _sum_samples(kl))
+        self._add("mean", at, _sum_samples(mean))
+        if not self.exact:
+            self._add("square", at, keep(mean).square().sum(0))
+
+    def _add(self, name: str, at: slice, value: Tensor) -> None:
+        if name not in self._sums:
+            self._sums[name] = value.new_zeros(self.num_images, value.shape[-1])
+        self._sums[name][at] += value
+
+    def kl(self, num_samples: int) -> Tensor:
+        """(T, units) KL of every image and unit, nats."""
+        return self._sums["kl"] / num_samples
+
+    def mean(self, num_samples: int) -> Tensor:
+        """(T, units) posterior means."""
+        return self._sums["mean"] / num_samples
+
+    def squared_error(self, num_samples: int) -> Tensor:
+        """(T, units) squared standard error of ``mean``; NaN if it is one sample alone."""
+        mean = self.mean(num_samples)
+        if self.exact:
+            return torch.zeros_like(mean)
+        if num_samples == 1:
+            return torch.full_like(mean, torch.nan)
+        return (self._sums["square"] / num_samples - mean.square()).clamp(min=0.0) / (num_samples - 1)
+
+
+class GroupTotals:
+    """One latent group, summed over all images."""
+
+    def __init__(self) -> None:
+        self._sums: list[Tensor] = []
+        self._num_images = 0
+
+    def add(self, tile: TileUnits, num_samples: int) -> None:
+        """Takes in a tile."""
+        mean = tile.mean(num_samples)
+        values = (tile.kl(num_samples), mean, mean.square(), tile.squared_error(num_samples))
+        sums = [value.sum(0).cpu() for value in values]
+        self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
+        self._num_images += tile.num_images
+
+    @property
+    def units(self) -> int:
+        """The number of latent units."""
+        return len(self._sums[1])
+
+    @property
+    def kl_units(self) -> list[float]:
+        """Mean KL of every unit, nats."""
+        return (self._sums[0] / self._num_images).tolist()
+
+    @property
+    def active_units(self) -> int | None:
+        """Burda's count; None with one image, or with one sample of a posterior whose mean has no closed form."""
+        if self._num_images < 2 or bool(self._sums[3].isnan().any()):
+            return None
+        return active_units(variance_of_means(self._sums[1], self._sums[2], self._sums[3], self._num_images))
+
+
+def _sum_samples(value: Tensor) -> Tensor:
+    """Sum over the K axis; where that axis was only expanded, without going through it."""
+    if value.stride(0) == 0:
+        return value.shape[0] * keep(value[0])
+    return keep(value).sum(0)

@@ -1,0 +1,103 @@
+"""The only file that joins all parts: a recipe and the shape of the data become a model and an objective."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from tightbound.core import Likelihood, Model, Objective
+from tightbound.errors import RecipeError
+from tightbound.recipes.facts import DataFacts, Measure, check_likelihood, with_likelihood
+from tightbound.recipes.recipe import Recipe
+
+_WHAT_IT_MEANS = {
+    "gaussian": "q(z|x) and p(z) that are Gaussian",
+    "factorized": "q(z|x) and p(z) whose units are independent",
+    "stop_density": "a posterior whose density can be evaluated through detached weights",
+    "inverse": "a posterior that can be inverted",
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A recipe made real.
+
+    Args:
+        recipe: with the likelihood that the data chose, where it was open.
+        facts: the data that it was built for.
+        model: on the CPU, weights drawn from the recipe's seed.
+        objective: what training minimizes.
+        measure: what a number of this model on these data is.
+        notes: sentences to print: what was chosen and why, and what the numbers are not.
+    """
+
+    recipe: Recipe
+    facts: DataFacts
+    model: Model
+    objective: Objective
+    measure: Measure
+    notes: tuple[str, ...]
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def build(recipe: Recipe, facts: DataFacts) -> Built:
+    """The model and objective of a recipe for data of this shape and kind.
+
+    Global random state is left as it was.
+
+    Raises:
+        RecipeError: components that do not go together, or a likelihood that is none of these data; with the reason.
+    """
+    chosen, notes = with_likelihood(recipe.model, facts)
+    recipe = dataclasses.replace(recipe, model=chosen)
+    objective = _make("objective", lambda: recipe.objective())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        model = _make("model", lambda: recipe.model(image_shape=facts.image_shape))
+    check_capabilities(recipe, model, objective)
+    measure, labels = check_likelihood(model.likelihood, facts, recipe.gray_protocol)
+    if "batch_dependent" in model.capabilities:
+        notes += ("batch statistics: training logs are of the training mode, every reported number of the evaluation mode",)
+    return Built(recipe, facts, model, objective, measure, notes + labels)
+
+
+def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> None:
+    """Refuses, before any work, an objective that needs what the model cannot do.
+
+    Raises:
+        RecipeError: with the capability that is missing and the component that lacks it.
+    """
+    needs = objective.needs | ({"stop_density"} if objective.stop_density else frozenset())
+    for capability in sorted(needs):
+        for part in ("posterior", "prior"):
+            component = getattr(model, part, None)
+            if part == "prior" and (component is None or capability in ("stop_density", "inverse")):
+                continue
+            if capability not in (model if component is None else component).capabilities:
+                kind = recipe.model.options[part].kind if component is not None else recipe.model.kind
+                raise RecipeError(
+                    f"objective {recipe.objective.kind!r} as configured needs {_WHAT_IT_MEANS[capability]}; "
+                    f"{part if component is not None else 'model'} {kind!r} is not",
+                    hint="change the objective's keys, or choose another " + part,
+                )
+    if not objective.uses_surrogate and type(model.likelihood).surrogate is not Likelihood.surrogate:
+        raise RecipeError(
+            f"objective {recipe.objective.kind!r} is a function of the true likelihood; "
+            f"likelihood {recipe.model.options['likelihood'].kind!r} trains on a surrogate",
+            hint="use objective=elbo, or a likelihood without a surrogate",
+        )
+
+
+def _make(path: str, factory):  # noqa: ANN001, ANN202
+    try:
+        return factory()
+    except RecipeError:
+        raise
+    except ValueError as error:
+        raise RecipeError(f"{path}: {error}") from error

@@ -1,0 +1,133 @@
+"""Training curves: ELBO and bound, KL, speed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tightbound.report.exhibit import BLUE, MUTED, ORANGE, TEAL, Exhibit, chart, legend_above
+from tightbound.report.formatting import count, fixed
+from tightbound.report.pictures import Array
+from tightbound.report.run_folder import Row
+from tightbound.report.tables import qualified, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_POINTS = 300
+_START = 0.1  # the part of training whose values may fall below the frame
+
+
+def series(metrics: Iterable[Row], split: str, key: str) -> tuple[Array, Array]:
+    """Epochs (or steps where a line has none) and values of one curve; lines without a finite value are left out."""
+    points = [
+        (row.get("epoch", row.get("step")), row[key])
+        for row in metrics
+        if row.get("split") == split and isinstance(row.get(key), int | float) and math.isfinite(row[key])
+    ]
+    known = [(x, y) for x, y in points if x is not None]
+    table = np.array(known, dtype=float).reshape(-1, 2)
+    return _averaged(table[:, 0]), _averaged(table[:, 1])
+
+
+def _averaged(values: Array) -> Array:
+    """Means of consecutive bins, so that a curve has at most MOST_POINTS points."""
+    if len(values) <= MOST_POINTS:
+        return values
+    return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])
+
+
+def training_curves(metrics: Sequence[Row], main: Row) -> list[Exhibit]:
+    """ELBO, KL and speed, as far as the metrics have them."""
+    drawn = [_bound_curve(metrics, main), _kl_curve(metrics), _speed_curve(metrics)]
+    return [exhibit for exhibit in drawn if exhibit is not None]
+
+
+def _bound_curve(metrics: Sequence[Row], main: Row) -> Exhibit | None:
+    train, validation = series(metrics, "train", "elbo"), series(metrics, "validation", "elbo")
+    bound = series(metrics, "validation", "bound")
+    elbo = qualified("ELBO", main)
+    curves = [(f"{elbo}, training mode", train, BLUE), (f"{elbo}, validation", validation, ORANGE)]
+    curves += [(_bound_label(metrics, quantity(main)), bound, TEAL)]
+    curves = [curve for curve in curves if len(curve[1][0])]
+    if not curves:
+        return None
+    floor = _floor([values for _, (_, values), _ in curves])
+    hidden = floor is not None and any((values < floor).any() for _, (_, values), _ in curves)
+
+    def draw(axes: Axes) -> None:
+        for label, (x, y), color in curves:
+            axes.plot(x, y, color=color, label=label, marker="o" if len(x) < 3 else None, markersize=4)
+        axes.set_ylim(bottom=floor)
+        axes.set_xlabel(x_label(metrics))
+        axes.set_ylabel("nats per image")
+        legend_above(axes)
+
+    last = "; ".join(f"{label}: last value {fixed(y[-1])} nats" for label, (_, y), _ in curves)
+    caption = "Higher is better. Training values are means over minibatches while the weights still move"
+    caption += ", validation values are of held-out images" if len(curves) > 1 else ""
+    caption += ". The first epochs lie below the frame." if hidden else "."
+    alt = f"Line chart of the ELBO during training. {last}."
+    return chart("training", "ELBO during training", caption, alt, draw, size=(7.4, 3.5), wide=True)
+
+
+def _bound_label(metrics: Sequence[Row], name: str) -> str:
+    samples = next((row["bound_samples"] for row in metrics if row.get("bound_samples")), None)
+    of = f", K = {count(samples)}" if samples else ""
+    return f"{name} bound{of}, validation"
+
+
+def _floor(curves: list[Array]) -> float | None:
+    """Lower edge that shows all but the steep start, if the start would squash the rest."""
+    later = np.concatenate([values[int(len(values) * _START) :] for values in curves])
+    everything = np.concatenate(curves)
+    height = later.max() - later.min()
+    if height <= 0 or everything.min() > later.min() - height:
+        return None
+    return float(later.min() - 0.1 * height)
+
+
+def _kl_curve(metrics: Sequence[Row]) -> Exhibit | None:
+    curves = [
+        ("training mode", series(metrics, "train", "kl"), BLUE),
+        ("validation", series(metrics, "validation", "kl"), ORANGE),
+    ]
+    curves = [curve for curve in curves if len(curve[1][0])]
+    if not curves:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for label, (x, y), color in curves:
+            axes.plot(x, y, color=color, label=label)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(x_label(metrics))
+        axes.set_ylabel("nats per image")
+        legend_above(axes)
+
+    caption = "KL(q(z | x) ‖ p(z)): what the code z says of an image. Near zero, the decoder ignores z."
+    last = "; ".join(f"{label}: last value {fixed(y[-1])} nats" for label, (_, y), _ in curves)
+    return chart("kl", "Rate (KL)", caption, f"Line chart of the KL during training. {last}.", draw)
+
+
+def _speed_curve(metrics: Sequence[Row]) -> Exhibit | None:
+    x, y = series(metrics, "train", "images_per_second")
+    if not len(x):
+        return None
+
+    def draw(axes: Axes) -> None:
+        axes.plot(x, y, color=MUTED)
+        axes.set_ylim(0, 1.15 * y.max())
+        axes.set_xlabel(x_label(metrics))
+        axes.set_ylabel("images per second")
+        axes.yaxis.set_major_formatter(lambda value, _: count(value))
+
+    caption = f"Images per second while training; median {count(float(np.median(y)))}."
+    return chart("speed", "Speed", caption, f"Line chart of the training speed. {caption}", draw)
+
+
+def x_label(metrics: Sequence[Row]) -> str:
+    """What ``series`` counts in."""
+    return "epoch" if any("epoch" in row for row in metrics) else "step"

@@ -1,0 +1,107 @@
+"""Joins the pictures, numbers and findings of a run into one self-contained HTML file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tightbound.report.bound_against_k import bound_against_k
+from tightbound.report.bounds import bounds
+from tightbound.report.curves import training_curves
+from tightbound.report.details import detail_groups
+from tightbound.report.exhibit import PALETTE, Exhibit
+from tightbound.report.extremes import extreme_images
+from tightbound.report.pictures import Pictures
+from tightbound.report.reconstructions import reconstruction_rows
+from tightbound.report.run_folder import Row, Run, read_run
+from tightbound.report.samples import sample_grids
+from tightbound.report.summary import run_name, summary
+from tightbound.report.tables import evaluation_table, headlines, quantity
+from tightbound.report.units import unit_bars
+from tightbound.report.warnings import findings
+from tightbound.report.weights import weight_histograms
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; one without exhibits is left out."""
+
+    title: str
+    exhibits: tuple[Exhibit, ...]
+
+
+def write_report(folder: Path, pictures: Pictures | None = None) -> Path:
+    """Writes ``report.html`` and ``figures/*.png`` of a run folder; equal input gives equal bytes.
+
+    Args:
+        folder: a run folder; of its files only what is there is shown.
+        pictures: from ``collect_pictures``; None leaves samples and reconstructions out.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunError: if the folder is missing, is not a run folder, or is damaged.
+    """
+    run = read_run(folder)
+    sections = _sections(run, pictures)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for exhibit in (exhibit for section in sections for exhibit in section.exhibits):
+        _write(figures / f"{exhibit.name}.png", exhibit.png)
+    path = folder / "report.html"
+    _write(path, render(run, pictures, sections).encode())
+    return path
+
+
+def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
+    row: Row = run.main.row if run.main is not None else {}
+    sections = [
+        Section("What the model draws", tuple(sample_grids(pictures))),
+        Section("What it makes of held-out images", _known([reconstruction_rows(pictures)])),
+        Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
+        Section("How tight the bound is", _known([bounds(run.evaluations), bound_against_k(run.main)])),
+        Section("Whether the weights can be trusted", tuple(weight_histograms(run.main))),
+        Section("What the code carries", tuple(unit_bars(run.main))),
+        Section("How training went", tuple(training_curves(run.metrics, row))),
+    ]
+    return [section for section in sections if section.exhibits]
+
+
+def _known(exhibits: Sequence[Exhibit | None]) -> tuple[Exhibit, ...]:
+    return tuple(exhibit for exhibit in exhibits if exhibit is not None)
+
+
+def render(run: Run, pictures: Pictures | None, sections: Sequence[Section]) -> str:
+    """The page as text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tightbound.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = findings(run, pictures)
+    return environment.get_template("page.html.j2").render(
+        name=run_name(run),
+        palette=PALETTE,
+        summary=summary(run, found),
+        headlines=headlines(run.main),
+        findings=found,
+        sections=sections,
+        evaluations=evaluation_table(run.evaluations),
+        columns=len(run.evaluations),
+        details=detail_groups(run),
+        recipe=run.recipe,
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing: a reader never sees half a page."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

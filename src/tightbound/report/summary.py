@@ -1,0 +1,79 @@
+"""The first paragraph: what was trained on what, what the number is, what to watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tightbound.report.formatting import count, plural, with_error
+from tightbound.report.run_folder import Row, Run
+from tightbound.report.tables import quantity
+from tightbound.report.warnings import Finding
+
+
+def recipe_of(run: Run) -> Row:
+    """The resolved recipe, wherever resolved.json keeps it."""
+    recipe = run.resolved.get("recipe")
+    return recipe if isinstance(recipe, Mapping) else run.resolved
+
+
+def run_name(run: Run) -> str:
+    """The recipe's name, or the folder's."""
+    name = recipe_of(run).get("name")
+    return str(name) if name else run.folder.resolve().name
+
+
+def summary(run: Run, found: Sequence[Finding]) -> str:
+    """Plain sentences of whatever is known."""
+    sentences = [_what(run), _result(run), _watch(found)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _what(run: Run) -> str:
+    recipe = recipe_of(run)
+    model, data = _section(recipe, "model"), _section(recipe, "data")
+    parts = [str(model["kind"]).upper() if model.get("kind") == "vae" else str(model.get("kind", "model"))]
+    if model.get("latent_dim"):
+        parts.append(f"with {plural(int(model['latent_dim']), 'latent unit')}")
+    likelihood = _section(model, "likelihood").get("kind")
+    if likelihood and likelihood != "auto":
+        parts.append(f"and a {likelihood} likelihood")
+    trained = _trained(run.metrics)
+    if data.get("name"):
+        trained = f"{trained} on {data['name']}" if trained else f", trained on {data['name']}"
+    return f"A {' '.join(parts)}{trained}."
+
+
+def _section(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = of.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _trained(metrics: Sequence[Row]) -> str:
+    steps = max((int(row.get("step") or 0) for row in metrics), default=0)
+    epochs = max((float(row.get("epoch") or 0) for row in metrics), default=0.0)
+    if not steps and not epochs:
+        return ""
+    length = f"{epochs:.3g} epochs ({plural(steps, 'step')})" if epochs else plural(steps, "step")
+    return f", trained for {length}"
+
+
+def _result(run: Run) -> str:
+    main = run.main
+    if main is None:
+        return "It has not been evaluated yet: the curves are all there is."
+    row = main.row
+    where = f"{count(row['images'])} {row.get('split', '')} images" if row.get("images") else "the images"
+    number = ""
+    if row.get("log_likelihood") is not None:
+        value = with_error(row["log_likelihood"], row.get("standard_error"))
+        number = f"Mean {quantity(row)} over {where}: {value} nats per image."
+    sentence = str(row.get("sentence") or "").strip()
+    if sentence:
+        sentence = sentence[0].upper() + sentence[1:].rstrip(".") + "."
+    return f"{number} {sentence}".strip()
+
+
+def _watch(found: Sequence[Finding]) -> str:
+    warnings = sum(finding.level == "warning" for finding in found)
+    return f"{plural(warnings, 'warning')} below." if warnings else ""

@@ -1,0 +1,189 @@
+"""Findings: what a careful reader would notice in the numbers, in plain words, each computed by one function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tightbound.report.curves import series
+from tightbound.report.formatting import count, fixed, percent, plural
+from tightbound.report.pictures import Pictures
+from tightbound.report.realism import fraction_farther
+from tightbound.report.run_folder import Row, Run
+from tightbound.report.tables import quantity
+from tightbound.report.weights import PARETO_LIMIT
+
+COLLAPSED = 0.5  # of a group's units unused: a warning; fewer: a note
+UNEVEN = 0.05  # of the images with k̂ > 0.7: a warning; fewer: a note
+FARTHER = 0.8  # of (sample, reconstruction) pairs; 0.5 is no difference, 0.05 the standard error for 64 of each
+GAP = 0.05  # of |validation ELBO|, and at least GAP_NATS
+GAP_NATS = 2.0
+STILL_RISING = 0.5  # nats over the last step of the K curve
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know.
+
+    Args:
+        kind: its short name, for scripts and tests.
+        level: a warning puts a number or a picture in doubt; a note only explains.
+        text: what was found, with the numbers.
+        advice: what to do about it.
+    """
+
+    kind: str
+    level: Literal["warning", "note"]
+    text: str
+    advice: str = ""
+
+
+def findings(run: Run, pictures: Pictures | None) -> list[Finding]:
+    """All findings of a run, warnings first."""
+    row = run.main.row if run.main is not None else {}
+    found = [
+        not_a_likelihood(row),
+        density(row),
+        *collapsed_units(row),
+        samples_far_off(pictures),
+        uneven_weights(row),
+        still_rising(row),
+        overfitting(run.metrics),
+        past_best(run.metrics),
+        skipped_steps(run.metrics),
+    ]
+    known = [finding for finding in found if finding is not None]
+    return sorted(known, key=lambda finding: finding.level != "warning")
+
+
+def not_a_likelihood(row: Row) -> Finding | None:
+    """The published protocol scores gray levels with a Bernoulli: no number here is a likelihood."""
+    if row.get("is_likelihood", True) is not False and row.get("measure") != "not a likelihood":
+        return None
+    return Finding(
+        "not_a_likelihood",
+        "warning",
+        "The numbers of this run are not likelihoods: gray levels are scored with a distribution of binary pixels.",
+        "Compare them only with numbers of the same published protocol.",
+    )
+
+
+def density(row: Row) -> Finding | None:
+    """A continuous density has units: it can exceed one, and says nothing beside a probability."""
+    if row.get("measure") != "density":
+        return None
+    return Finding(
+        "density",
+        "note",
+        "log p(x) is a density of continuous pixel values, not a probability: it can be positive.",
+        "Compare it only with densities of the same data on the same scale; bits/dim already include that scale.",
+    )
+
+
+def collapsed_units(row: Row) -> list[Finding]:
+    """Latent units that no image uses, by group."""
+    active, units = row.get("active_units") or [], row.get("units") or []
+    groups = [(index, used, size) for index, (used, size) in enumerate(zip(active, units, strict=False), start=1)]
+    return [_collapsed(index, used, size, len(groups)) for index, used, size in groups if used < size]
+
+
+def _collapsed(index: int, used: int, size: int, groups: int) -> Finding:
+    where = "" if groups == 1 else f" of latent group {index}"
+    text = f"{count(size - used)} of {plural(size, 'latent unit')}{where} carry nothing: no image moves them."
+    if used == 0:
+        text = f"All {plural(size, 'latent unit')}{where} have collapsed: the decoder ignores them."
+    if 1 - used / size < COLLAPSED:
+        return Finding("collapsed_units", "note", text)
+    advice = "Try a KL warm-up or free bits (objective.warm_up, objective.free_bits), or fewer latent units."
+    return Finding("collapsed_units", "warning", text, advice)
+
+
+def samples_far_off(pictures: Pictures | None) -> Finding | None:
+    """Samples are much farther from held-out images than reconstructions are; ``realism`` says how it is measured."""
+    if pictures is None or pictures.sample_distance is None or pictures.reconstruction_distance is None:
+        return None
+    farther = fraction_farther(pictures.sample_distance, pictures.reconstruction_distance)
+    if farther <= FARTHER:
+        return None
+    samples, reconstructions = (
+        float(np.median(d)) for d in (pictures.sample_distance, pictures.reconstruction_distance)
+    )
+    return Finding(
+        "samples_far_off",
+        "warning",
+        f"Samples fall far below reconstructions: in {percent(farther)} of comparisons a sample is farther from its "
+        f"nearest held-out image than a reconstruction is (50 % would be no difference; median distance "
+        f"{fixed(samples, 3)} against {fixed(reconstructions, 3)}, pixels in 0 to 1).",
+        "The prior does not cover the codes of real images. A learned prior, a smaller latent space or a stronger "
+        "posterior bring the two together.",
+    )
+
+
+def uneven_weights(row: Row) -> Finding | None:
+    """Images whose importance weights have too heavy a tail."""
+    fraction = row.get("pareto_k_over_0_7")
+    if not fraction:
+        return None
+    images = row.get("images_k_over_0_7")
+    if images is None:
+        images = round(fraction * row.get("images", 0))
+    text = (
+        f"In {count(images)} of {plural(row.get('images', 0), 'image')} ({percent(fraction)}) the importance weights are "
+        f"too uneven to trust (k̂ > {PARETO_LIMIT}): {quantity(row)} of these images is likely larger than stated, and "
+        "its error unknown."
+    )
+    if fraction <= UNEVEN:
+        return Finding("uneven_weights", "note", text)
+    return Finding("uneven_weights", "warning", text, "Evaluate with more samples, or use a more flexible posterior.")
+
+
+def still_rising(row: Row) -> Finding | None:
+    """The bound has not settled at the largest K."""
+    curve = row.get("curve") or []
+    if len(curve) < 2:
+        return None
+    (before, low), (last, high) = curve[-2], curve[-1]
+    if low is None or high is None or not high - low > STILL_RISING:
+        return None
+    text = f"The bound still rose by {fixed(high - low)} nats from K = {count(before)} to K = {count(last)}."
+    return Finding("still_rising", "note", text, "The true log p(x) lies above it; evaluate with more samples.")
+
+
+def overfitting(metrics: Sequence[Row]) -> Finding | None:
+    """The last training ELBO is well above the last validation ELBO."""
+    (_, train), (_, validation) = (series(metrics, split, "elbo") for split in ("train", "validation"))
+    if not len(train) or not len(validation):
+        return None
+    gap = float(train[-1] - validation[-1])
+    if gap <= max(GAP_NATS, GAP * abs(validation[-1])):
+        return None
+    text = (
+        f"The ELBO of training images ({fixed(train[-1])} nats, training mode) is {fixed(gap)} nats above that of "
+        f"validation images ({fixed(validation[-1])} nats): the model has learned its training images by heart in part."
+    )
+    return Finding("overfitting", "warning", text, "Use more data, weight decay, a smaller network or early stopping.")
+
+
+def past_best(metrics: Sequence[Row]) -> Finding | None:
+    """The validation ELBO ended below its best by more than a hundredth of it (and half a nat)."""
+    epochs, validation = series(metrics, "validation", "elbo")
+    if len(validation) < 2:
+        return None
+    best = int(validation.argmax())
+    fall = float(validation[best] - validation[-1])
+    if fall <= max(0.5, 0.01 * abs(validation[best])):
+        return None
+    text = f"The validation ELBO fell by {fixed(fall)} nats after its best, at epoch {epochs[best]:g}."
+    return Finding("past_best", "note", text, "The best weights are in checkpoints/best.safetensors.")
+
+
+def skipped_steps(metrics: Sequence[Row]) -> Finding | None:
+    """Steps whose loss or gradient was not finite; metrics count them from the start."""
+    skipped = max((int(row.get("skipped_steps") or 0) for row in metrics), default=0)
+    if not skipped:
+        return None
+    text = f"{plural(skipped, 'training step')} had a loss or gradient that was not finite and left the weights alone."
+    return Finding("skipped_steps", "warning", text, "Lower the learning rate or clip gradients (training.clip).")

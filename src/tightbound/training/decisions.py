@@ -1,0 +1,82 @@
+"""What every ``auto`` became. Decided once, written to the run folder, read from there on resume."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tightbound.errors import DataError
+from tightbound.training.compilation import resolve_compile
+from tightbound.training.precision import has_convolutions, resolve_device, resolve_precision
+from tightbound.training.schedules import RunLength
+from tightbound.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """How this run is carried out, nothing left open.
+
+    Args:
+        device: cpu, cuda or mps.
+        precision: float32, bf16 or float64.
+        compile: whether the step is compiled.
+        compile_note: why, in one line.
+        channels_last: whether the model is put in channels_last layout.
+        batch_size: images a step; less than asked for only where the split has fewer.
+        steps_per_epoch: full batches in the training split.
+        total_steps: length of the run.
+    """
+
+    device: str
+    precision: str
+    compile: bool
+    compile_note: str
+    channels_last: bool
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def length(self) -> RunLength:
+        """What schedules see."""
+        return RunLength(self.steps_per_epoch, self.total_steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``resolved.json``; ``read_decisions`` reads it back."""
+        return dataclasses.asdict(self)
+
+
+def read_decisions(resolved: Mapping[str, Any]) -> Decisions | None:
+    """The decisions kept in a mapping, which may hold other keys too; None if they are not all there."""
+    names = [field.name for field in dataclasses.fields(Decisions)]
+    return Decisions(**{name: resolved[name] for name in names}) if all(n in resolved for n in names) else None
+
+
+def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Decisions:
+    """Resolves every ``auto`` for this machine, model and training split.
+
+    Raises:
+        DataError: the training split is empty.
+        RecipeError: the device or precision is not to be had here.
+    """
+    if num_images == 0:
+        raise DataError("the training split is empty", hint="check data.validation and data.train_limit")
+    steps_per_epoch = max(num_images // settings.batch_size, 1)
+    epochs = settings.epochs or 0.0
+    total = settings.steps if settings.steps is not None else max(round(epochs * steps_per_epoch), 1)
+    device = resolve_device(settings.device)
+    compiled, note = resolve_compile(settings.compile, device, total)
+    return Decisions(
+        device=device,
+        precision=resolve_precision(settings.precision, device),
+        compile=compiled,
+        compile_note=note,
+        channels_last=settings.channels_last and has_convolutions(model),
+        batch_size=min(settings.batch_size, num_images),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total,
+    )

@@ -1,0 +1,41 @@
+"""Ctrl-C and a polite kill: the step that runs is finished, then the loop is asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Context manager; inside, the first signal sets ``requested`` and the second one acts as it always does.
+
+    An exception in the middle of an update would leave half of the weights updated. Outside the main thread, where
+    Python takes no signals, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._kept: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._kept = {number: signal.signal(number, self._request) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+        self._kept = {}

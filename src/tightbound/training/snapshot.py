@@ -1,0 +1,115 @@
+"""From a run in memory to a checkpoint and back, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tightbound.core import Model
+from tightbound.training.averaging import MovingAverage
+from tightbound.training.checkpoint import Checkpoint, check_fit, part
+from tightbound.training.metrics import Meter
+from tightbound.training.update import Update
+
+
+@dataclass
+class Counters:
+    """Where a run stands, on the host.
+
+    Args:
+        step: batches seen, skipped ones included.
+        best: the best value of validation so far.
+        best_step: where it was reached.
+        waited: validations since.
+        stopped_early: whether early stopping has ended the run.
+        metrics_bytes: length of metrics.jsonl.
+        seconds: trained so far, over all sessions.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    waited: int = 0
+    stopped_early: bool = False
+    metrics_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Live:
+    """All that has state in a run. Noise, order and schedules have none: they are functions of the step."""
+
+    model: Model
+    optimizer: torch.optim.Optimizer
+    update: Update
+    average: MovingAverage | None
+    meter: Meter
+    counters: Counters
+
+
+def take(live: Live, context: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint of a run; ``context`` (settings that must not change, environment) goes into its header."""
+    tensors = {f"model.{name}": value for name, value in live.model.state_dict().items()}
+    tensors |= {f"optimizer.{name}": value for name, value in _optimizer_tensors(live.optimizer).items()}
+    tensors |= {f"meter.{name}": value for name, value in live.meter.tensors().items()}
+    if live.average is not None:
+        names = trained_names(live.model)
+        tensors |= {f"average.{n}": v for n, v in zip(names, live.average.values, strict=True)}
+    state = {
+        "counters": asdict(live.counters),
+        "update": live.update.counters(),
+        "meter": live.meter.names(),
+        **context,
+    }
+    return Checkpoint("training", tensors, state)
+
+
+def restore(live: Live, checkpoint: Checkpoint, path: Path | str) -> None:
+    """Puts a checkpoint into a run that was assembled from the same recipe, its model already in its memory layout.
+
+    Raises:
+        CheckpointError: it was made for another model.
+    """
+    tensors, state = checkpoint.tensors, checkpoint.state
+    check_fit(live.model, part(tensors, "model"), path)
+    live.model.load_state_dict(part(tensors, "model"))
+    _restore_optimizer(live.optimizer, part(tensors, "optimizer"))
+    if live.average is not None:
+        kept = part(tensors, "average")
+        for name, value in zip(trained_names(live.model), live.average.values, strict=True):
+            value.copy_(kept[name])
+    live.meter.restore(part(tensors, "meter"), state["meter"])
+    live.update.restore(state["update"])
+    for name, value in state["counters"].items():
+        setattr(live.counters, name, value)
+
+
+def trained_names(model: torch.nn.Module) -> list[str]:
+    """Names of the parameters that are trained, in the optimizer's order."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    states = optimizer.state_dict()["state"]
+    return {f"{index}.{key}": value for index, state in states.items() for key, value in state.items()}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        states.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state[parameter]
+            for key, value in state.items():
+                if value.shape == parameter.shape:
+                    # Fused kernels walk memory, not indices: state in another layout than its parameter is paired with
+                    # the wrong elements, and nothing says so.
+                    state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,30 @@
+"""The training step: the only thing that is compiled and the only thing that is wrapped for several processes."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tightbound.core import Loss, Model, Objective, Step
+
+
+class TrainingStep(nn.Module):
+    """Images and noise in, loss out: draws as the objective asks, then the objective.
+
+    Never compile or wrap ``draw`` or a decoder alone: a gradient hook on a compiled draw's output gets None.
+
+    Args:
+        model: what is trained.
+        objective: what is minimized; says how many samples it needs.
+    """
+
+    def __init__(self, model: Model, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, x: Float[Tensor, "B C H W"], noise: Float[Tensor, "K B N"], step: Step) -> Loss:
+        """The loss of one batch, nats per image. All randomness is in ``noise``."""
+        objective = self.objective
+        draw = self.model.draw(x, objective.num_samples, noise=noise, stop_density=objective.stop_density)
+        return objective(draw, step)

@@ -1,0 +1,44 @@
+"""Small networks of every kind, which the tests of this folder run over."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import tightbound.networks  # noqa: F401  (registers the kinds)
+from tightbound.networks import Decoder, Encoder
+from tightbound.registry import Factory
+
+KINDS = ("mlp", "skip_mlp", "convolutional", "residual")
+NORMALIZATIONS = ("none", "weight", "group", "batch")
+SMALL = {
+    "mlp": {"hidden": (12, 9)},
+    "skip_mlp": {"hidden": (12, 9)},
+    "convolutional": {"channels": (8, 6, 4), "features": 10},
+    "residual": {"channels": 4, "blocks": 2},
+}
+LATENT_DIM = 3
+
+
+def encoder(kind: str, image_shape: tuple[int, int, int], **options: object) -> Encoder:
+    features = {"features": 10} if kind == "residual" else {}
+    return Factory("encoder", kind, {**SMALL[kind], **features, **options})(image_shape=image_shape)
+
+
+def decoder(kind: str, image_shape: tuple[int, int, int], out_channels: int = 2, **options: object) -> Decoder:
+    wiring = {"latent_dim": LATENT_DIM, "image_shape": image_shape, "out_channels": out_channels}
+    return Factory("decoder", kind, {**SMALL[kind], **options})(**wiring)
+
+
+def pair(kind: str, image_shape: tuple[int, int, int] = (2, 9, 8), **options: object) -> list[tuple[nn.Module, Tensor]]:
+    """The encoder and the decoder of a kind, each with five rows of input."""
+    networks = encoder(kind, image_shape, **options), decoder(kind, image_shape, **options)
+    return list(zip(networks, (torch.rand(5, *image_shape), torch.randn(5, LATENT_DIM)), strict=True))
+
+
+def shake(module: nn.Module) -> nn.Module:
+    """Moves every parameter away from its initial value (0 for biases, 1 for scales)."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return module

@@ -1,0 +1,100 @@
+"""Gaussian posteriors: the proposal is the density it claims, and stop_density stops what it should."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tightbound.numerics import Gaussian
+from tightbound.posteriors import Diagonal, FullCovariance
+from tightbound.posteriors.gaussian import GaussianPosterior
+
+POSTERIORS = [Diagonal, FullCovariance]
+
+
+def randomized(kind: type[GaussianPosterior], feature_dim: int = 5, latent_dim: int = 3) -> GaussianPosterior:
+    posterior = kind(feature_dim, latent_dim, log_scale_offset=-1.0)  # pyright: ignore[reportCallIssue]
+    with torch.no_grad():
+        for parameter in posterior.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return posterior
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+def test_log_q_is_the_density_of_z_by_autograd(kind: type[GaussianPosterior]) -> None:
+    """log q(z) = log N(noise) − log |det dz/dnoise|, the determinant from autograd."""
+    posterior, features, noise = randomized(kind), torch.randn(1, 5), torch.randn(3)
+
+    def sample(noise: torch.Tensor) -> torch.Tensor:
+        return posterior.propose(features, 1, noise=noise.reshape(1, 1, 3)).z.reshape(3)
+
+    log_det = torch.linalg.slogdet(torch.func.jacrev(sample)(noise)).logabsdet
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum()
+    proposal = posterior.propose(features, 1, noise=noise.reshape(1, 1, 3))
+    torch.testing.assert_close(proposal.log_q.squeeze(), normal - log_det)
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+def test_offset_shifts_every_log_scale(kind: type[GaussianPosterior]) -> None:
+    torch.manual_seed(0)
+    plain = kind(5, 3)  # pyright: ignore[reportCallIssue]
+    torch.manual_seed(0)
+    narrow = kind(5, 3, log_scale_offset=-3.0)  # pyright: ignore[reportCallIssue]
+    features = torch.randn(2, 5)
+    shift = narrow.base(features).log_scale_det - plain.base(features).log_scale_det
+    torch.testing.assert_close(shift, torch.full((2,), -9.0), rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+def test_stop_density_leaves_only_the_path_through_z(kind: type[GaussianPosterior]) -> None:
+    """The score term vanishes: d log q / d parameters is the path derivative alone."""
+    posterior, features, noise = randomized(kind), torch.randn(2, 5), torch.randn(4, 2, 3)
+    stopped = posterior.propose(features, 4, noise=noise, stop_density=True)
+    plain = posterior.propose(features, 4, noise=noise)
+    torch.testing.assert_close(stopped.log_q, plain.log_q)
+    weight = posterior.moments.weight
+    assert weight is not None
+    (path,) = torch.autograd.grad(stopped.log_q.sum(), weight)
+    z = plain.z.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(posterior.base(features).detach().log_prob(z).sum(), z)
+    (expected,) = torch.autograd.grad((plain.z * slope).sum(), weight)
+    torch.testing.assert_close(path, expected)
+
+
+def test_full_covariance_starts_diagonal_and_has_a_positive_diagonal() -> None:
+    posterior = FullCovariance(5, 4)
+    factor = posterior.base(torch.randn(2, 5)).scale_tril
+    assert factor is not None
+    assert torch.equal(factor, torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1)))
+    factor = randomized(FullCovariance, latent_dim=4).base(100 * torch.randn(50, 5)).scale_tril
+    assert factor is not None
+    assert factor.diagonal(dim1=-2, dim2=-1).min() > 0
+    assert factor.triu(1).abs().max() == 0
+
+
+def test_full_covariance_trains_at_128_in_float32() -> None:
+    """Gradient descent to a strongly correlated target: KL falls to zero, nothing overflows."""
+    torch.set_default_dtype(torch.float32)
+    posterior = FullCovariance(0, 128)
+    generator = torch.Generator().manual_seed(0)
+    target_factor = torch.randn(128, 128, generator=generator).tril(-1) / 128**0.5 + torch.eye(128)
+    target = Gaussian(torch.zeros(128), scale_tril=0.3 * target_factor)
+    optimizer = torch.optim.Adam(posterior.parameters(), lr=0.05)
+    features = torch.zeros(1, 0)
+    start = posterior.base(features).kl(target).item()
+    for _ in range(400):
+        optimizer.zero_grad()
+        kl = posterior.base(features).kl(target).sum()
+        kl.backward()
+        optimizer.step()
+    assert start > 500
+    assert 0 <= kl.item() < 0.5
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+def test_not_amortized_is_one_gaussian_for_every_image(kind: type[GaussianPosterior]) -> None:
+    posterior = randomized(kind, feature_dim=0)
+    base = posterior.base(torch.zeros(3, 0))
+    assert torch.equal(base.mean[0], base.mean[2])
+    base.log_prob(torch.zeros(3, 3)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in posterior.parameters())
