@@ -42,7 +42,7 @@ def test_channels_given_as_a_list_are_left_alone() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(
-        RecipeError, match="kernel size 4 needs images of at least 4×4 pixels; these are 1×1\n.*kind: mlp"
+        RecipeError, match=r"kernel size 4 needs images of at least 4×4 pixels; these are 1×1\n.*kind: mlp"
     ):
         ConvolutionalEncoder((3, 1, 1))
     with pytest.raises(RecipeError, match="kernel size 9 needs images of at least 9×9 pixels; these are 12×8"):
@@ -53,5 +53,5 @@ def test_refusals() -> None:
         ConvolutionalDecoder(3, (1, 8, 8), 1, channels=())
     with pytest.raises(RecipeError, match="features must be at least 1; got 0"):
         ConvolutionalEncoder((1, 8, 8), features=0)
-    with pytest.raises(RecipeError, match="kernel_size must be at least 3, .*; got 2"):
+    with pytest.raises(RecipeError, match=r"kernel_size must be at least 3, .*; got 2"):
         ConvolutionalEncoder((1, 8, 8), kernel_size=2)

@@ -89,7 +89,7 @@ def test_refusals() -> None:
         MLPEncoder((1, 4, 4), hidden=(), normalization="weight")
     with pytest.raises(RecipeError, match="normalization 'group' has no effect without hidden layers"):
         MLPDecoder(3, (1, 4, 4), 1, hidden=(), normalization="group")
-    with pytest.raises(RecipeError, match="at least one hidden layer.*\n.*use kind: mlp"):
+    with pytest.raises(RecipeError, match=r"at least one hidden layer.*\n.*use kind: mlp"):
         SkipMLPEncoder((1, 4, 4), hidden=())
     with pytest.raises(RecipeError, match="hidden must be at least 1; got -2"):
         SkipMLPDecoder(3, (1, 4, 4), 1, hidden=(-2,))

@@ -100,13 +100,11 @@ def test_stages(size: tuple[int, int], stages: int | None, sides: list[int]) -> 
     net = ResidualEncoder((1, *size), channels=1, stages=stages, features=1)
     assert [block.size[0] for block in net.blocks] == sides
     mirror = ResidualDecoder(2, (1, *size), 1, channels=1, stages=stages)
-    assert [block.size[0] for block in mirror.blocks] == [*sides[:1:-1][1:], sides[0], sides[0], sides[0]][
-        -len(sides) :
-    ]
+    assert [block.size[0] for block in mirror.blocks] == [sides[0], *sides[:-1]][::-1]
 
 
 def test_published_size() -> None:
-    """28×28, 64 channels: 12 convolutions of 64·64·9 weights, the stem, and 3136 -> 450, as counted in the paper's code."""
+    """28×28: 12 convolutions of 64 maps, the stem, and 3136 -> 450."""
     net = ResidualEncoder((1, 28, 28), normalization="none")
     weights = sum(p.numel() for p in net.parameters() if p.dim() > 1)
     assert weights == 12 * 64 * 64 * 9 + 64 * 9 + 3136 * 450
@@ -114,7 +112,7 @@ def test_published_size() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(
-        RecipeError, match="kernel size 3 needs images of at least 3×3 pixels; these are 1×1\n.*kind: mlp"
+        RecipeError, match=r"kernel size 3 needs images of at least 3×3 pixels; these are 1×1\n.*kind: mlp"
     ):
         ResidualEncoder((1, 1, 1))
     with pytest.raises(RecipeError, match="channels must be at least 1; got 0"):

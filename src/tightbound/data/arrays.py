@@ -35,7 +35,7 @@ def parts_of_arrays(
     """Checked parts of a set.
 
     Args:
-        images: arrays by part: ``train`` and, if there are any, ``validation`` and ``test``. See ``storage`` for what is read.
+        images: arrays by part: ``train`` and, if there are any, ``validation`` and ``test``; ``storage`` says which pass.
         labels: (N) integers by part.
         where: what they are called in a message.
         levels: the gray levels that are expected, if only these will do.
@@ -83,8 +83,9 @@ def _labels(labels: Array | None, count: int, where: str) -> Tensor | None:
 def read_array_file(path: Path, *, levels: int | None = None) -> Parts:
     """The images of an .npy file, or of an .npz file with or without parts of its own.
 
-    An .npz may name its parts: ``train``, ``valid`` or ``validation``, ``test``, also as ``x_train`` or ``train_images``, with
-    labels ``y_train`` or ``train_labels``. Otherwise its images are ``x``, ``images``, ``pixels``, ``data`` or its only array.
+    An .npz may name its parts: ``train``, ``valid`` or ``validation``, ``test``, also as ``x_train`` or ``train_images``,
+    with labels ``y_train`` or ``train_labels``. Otherwise its images are ``x``, ``images``, ``pixels``, ``data`` or its
+    only array of images.
 
     Raises:
         DataError: for a file that cannot be read, that holds Python objects, or whose arrays are no images.

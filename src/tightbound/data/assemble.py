@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from tightbound.data.binarize import binarized, check_dequantize
 from tightbound.data.images import Images, Parts
 from tightbound.data.settings import DataSettings
 from tightbound.data.split import Data, Split
@@ -41,8 +41,8 @@ def assemble(name: str, parts: Parts, settings: DataSettings, habits: Habits) ->
         RecipeError: if settings contradict each other or these data.
     """
     notes = list(parts.notes)
-    parts, binarize = _binarized(parts, settings, habits, notes)
-    _check_dequantize(parts.train.levels, binarize, settings)
+    parts, binarize = binarized(parts, settings, habits.binarize, notes)
+    check_dequantize(parts.train.levels, binarize, settings)
     total = len(parts.train)
     train, test = parts.train, parts.test
     if test is None:
@@ -59,20 +59,17 @@ def assemble(name: str, parts: Parts, settings: DataSettings, habits: Habits) ->
         notes.append("trained on the test images (data.train_split=test): numbers on them are training numbers")
     train = _limited(name, train, settings, notes)
     _check_shape(name, train, settings)
-    make = {"binarize": binarize, "dequantize": settings.dequantize}
-    return Data(
-        name=name,
-        train=Split(train, **make),
-        validation=None if validation is None else Split(validation, **make),
-        test=Split(test, **make),
-        notes=tuple(notes),
-    )
+
+    def split(images: Images) -> Split:
+        return Split(images, binarize, settings.dequantize)
+
+    return Data(name, split(train), None if validation is None else split(validation), split(test), tuple(notes))
 
 
 def whole(parts: Parts, settings: DataSettings, habits: Habits) -> Split:
     """The test images of a set if it names some, else all of them, as one split."""
-    parts, binarize = _binarized(parts, settings, habits, [])
-    _check_dequantize(parts.train.levels, binarize, settings)
+    parts, binarize = binarized(parts, settings, habits.binarize, [])
+    check_dequantize(parts.train.levels, binarize, settings)
     return Split(parts.test or parts.train, binarize=binarize, dequantize=settings.dequantize)
 
 
@@ -117,7 +114,7 @@ def _validation(
 def _given_validation(
     name: str, train: Images, given: Images, count: int | None, notes: list[str]
 ) -> tuple[Images, Images | None]:
-    """The set's own validation images; another number is cut from the end of training and validation images together."""
+    """The set's own validation images; another number is cut from the end of both parts together."""
     if count is None or count == len(given):
         return train, given
     both = train.join(given)
@@ -138,62 +135,6 @@ def _limited(name: str, train: Images, settings: DataSettings, notes: list[str])
     notes.append(f"trained on {limit:,} of {len(train):,} images (data.train_limit, data.seed={settings.seed})")
     order = torch.randperm(len(train), generator=generator_for(settings.seed, "training images"))
     return train.select(order[:limit].sort().values)
-
-
-def _binarized(parts: Parts, settings: DataSettings, habits: Habits, notes: list[str]) -> tuple[Parts, str]:
-    """The parts, binarized if that is done once and for all, and how their splits binarize."""
-    binarize = habits.binarize if settings.binarize == "auto" else settings.binarize
-    if binarize == "none":
-        return parts, binarize
-    if parts.train.levels == 1:
-        if settings.binarize != "auto":
-            notes.append(f"data.binarize={binarize} changes nothing: the pixels are 0 and 1 already")
-        return parts, "none"
-    notes.append(_SENTENCES[binarize].format(seed=settings.seed))
-    if binarize != "static":
-        return parts, binarize
-    drawn = {
-        part: _draw_once(images, generator_for(settings.seed, "static binarization", index))
-        for index, (part, images) in enumerate(parts.all().items())
-    }
-    return replace(parts, **drawn), binarize
-
-
-_SENTENCES = {
-    "dynamic": "binarized dynamically: a pixel of value x is 1 with probability x, drawn afresh each time it is read",
-    "static": "binarized once (data.seed={seed}): a pixel of value x became 1 with probability x",
-    "threshold": "binarized by threshold: a pixel is 1 above the middle of its range",
-}
-
-
-def _draw_once(images: Images, generator: torch.Generator) -> Images:
-    if images.mapped:
-        raise DataError(
-            "data.binarize=static: expected images that fit in memory; got a memory-mapped file",
-            hint="use dynamic or threshold, or save the set binarized",
-        )
-    pixels, levels = images.pixels, images.levels
-    noise: Tensor
-    if levels is None:
-        noise = torch.rand(pixels.shape, generator=generator, dtype=torch.float32)
-    else:
-        noise = torch.empty_like(pixels).random_(0, levels, generator=generator)
-    return replace(images, pixels=(pixels > noise).to(torch.uint8), levels=1)
-
-
-def _check_dequantize(levels: int | None, binarize: str, settings: DataSettings) -> None:
-    if settings.dequantize == "none":
-        return
-    if levels == 1 or binarize != "none":
-        raise RecipeError(
-            "data.dequantize=uniform: expected gray levels; got binary pixels",
-            hint="data.dequantize=none, or data.binarize=none for gray data",
-        )
-    if levels is None:
-        raise RecipeError(
-            "data.dequantize=uniform: expected gray levels; got floats that are no multiples of 1/255",
-            hint="data.dequantize=none: they are continuous already",
-        )
 
 
 def _check_shape(name: str, images: Images, settings: DataSettings) -> None:

@@ -26,8 +26,8 @@ def cached(name: str, sources: Iterable[Path], settings: object, build: Callable
 def cached_with_facts(name: str, sources: Iterable[Path], settings: object, build: Callable[[], Built]) -> Built:
     """The array and the facts about it (plain JSON) that ``build`` makes, kept in the user's cache.
 
-    There is one entry for a name, settings and folder of sources: when a source changes, it is replaced. A damaged entry is
-    rebuilt without a word, and a cache that cannot be written is done without.
+    There is one entry for a name, settings and folder of sources: when a source changes, it is replaced. A damaged
+    entry is rebuilt without a word, and a cache that cannot be written is done without.
 
     Args:
         name: a short name for people who look into the cache.
@@ -93,4 +93,4 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"))

@@ -64,8 +64,8 @@ def data_of(value: Any, settings: DataSettings | None = None, *, progress: Progr
     """Training, validation and test splits of anything that holds images.
 
     Args:
-        value: a shipped name, a folder, an .npy or .npz file, an array, a tensor, a Dataset, a DataLoader, or a mapping of
-            ``train``, ``validation`` and ``test`` to arrays.
+        value: a shipped name, a folder, an .npy or .npz file, an array, a tensor, a Dataset, a DataLoader, or a
+            mapping of ``train``, ``validation`` and ``test`` to arrays.
         settings: the rest of the ``data`` section; its ``name`` is not looked at.
         progress: told how far a slow reading is.
 
@@ -129,8 +129,9 @@ def _find(value: Any, settings: DataSettings, progress: Progress, levels: int | 
     if isinstance(value, np.ndarray | Tensor):
         return _Found("array", parts_of_arrays({"train": value}, where="array", levels=levels), Habits())
     if isinstance(value, DataLoader | Dataset):
-        read = read_loader if isinstance(value, DataLoader) else read_dataset
-        images, labels = read(value, progress)
+        images, labels = (
+            read_loader(value, progress) if isinstance(value, DataLoader) else read_dataset(value, progress)
+        )
         by_part = None if labels is None else {"train": labels}
         parts = parts_of_arrays({"train": images}, by_part, where="data set", levels=levels)
         return _Found("data set", replace(parts, notes=(*parts.notes, NOTE)), Habits())

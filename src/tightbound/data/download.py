@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tightbound.data.progress import Progress, Ticker
 from tightbound.errors import DataError
@@ -19,8 +20,8 @@ def fetch(
 ) -> Path:
     """The file, from the first address that gives it whole.
 
-    The bytes go to a temporary name beside ``destination`` and are renamed only after their checksum: no reader ever sees
-    half a file.
+    The bytes go to a temporary name beside ``destination`` and are renamed only after their checksum: no reader ever
+    sees half a file.
 
     Args:
         urls: addresses of the same file, the best first; all are tried twice, in turn.
@@ -56,8 +57,8 @@ def _try(url: str, destination: Path, algorithm: str, digest: str, progress: Pro
 
     part = _temporary(destination)
     try:
-        bar = _Bar(destination.name, progress)
-        # requests imports nothing of ours; pooch streams to the file and checks the status.
+        # Any: pooch's annotation says bool where its documentation allows an object that acts like a bar.
+        bar: Any = _Bar(destination.name, progress)
         pooch.HTTPDownloader(progressbar=bar, timeout=timeout)(url, str(part), None)
         if (found := _digest(part, algorithm)) != digest:
             return f"wrong checksum ({algorithm} {found}, expected {digest})"

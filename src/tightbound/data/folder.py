@@ -29,8 +29,8 @@ T = TypeVar("T")
 def read_folder(folder: Path, settings: DataSettings, progress: Progress = None, *, levels: int | None = None) -> Parts:
     """All images in a folder and below it, in the order of their paths.
 
-    Subfolders ``train``, ``validation`` (or ``valid``, ``val``) and ``test`` are the parts of the set. Other subfolders that
-    hold all the images are its classes.
+    Subfolders ``train``, ``validation`` (or ``valid``, ``val``) and ``test`` are the parts of the set. Other subfolders
+    that hold all the images are its classes.
 
     Args:
         folder: where they are.
@@ -49,7 +49,8 @@ def read_folder(folder: Path, settings: DataSettings, progress: Progress = None,
     else:
         options = (str(folder.resolve()), settings.size, settings.resize, settings.color, settings.skip_bad)
         pixels, facts = cached_with_facts(folder.resolve().name, files, options, read)
-    kept = [file.relative_to(folder) for index, file in enumerate(files) if index not in set(facts["skipped"])]
+    skipped = set(facts["skipped"])
+    kept = [file for file in (path.relative_to(folder) for path in files) if file.as_posix() not in skipped]
     return _parts(folder, kept, pixels, facts["notes"], levels)
 
 
@@ -68,30 +69,28 @@ def _image_files(folder: Path) -> list[Path]:
 def _read(
     folder: Path, files: list[Path], settings: DataSettings, progress: Progress
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """(N, H, W) or (N, 3, H, W) of the readable files, and which were skipped."""
-    headers = list(_in_threads(read_header, files, Ticker("image headers", len(files), progress)))
-    bad = _refuse_or_count(folder, files, headers, settings.skip_bad)
-    good = [header for header in headers if isinstance(header, Header)]
-    named = [(file.relative_to(folder), header) for file, header in zip(files, headers, strict=True)]
-    known = [(file, header) for file, header in named if isinstance(header, Header)]
-    color = _one_color(folder, known) if settings.color == "auto" else settings.color
-    size = _one_size(folder, known) if settings.size is None else settings.size
+    """(N, H, W) or (N, 3, H, W) of the readable files, and facts: which were skipped, and notes."""
+    headers = _in_threads(read_header, files, Ticker("image headers", len(files), progress))
+    known = _readable(folder, files, list(headers), settings.skip_bad)
+    named = [(path.relative_to(folder), header) for path, header in known]
+    color = _one_color(folder, named) if settings.color == "auto" else settings.color
+    size = _one_size(folder, named) if settings.size is None else settings.size
 
-    readable = [file for index, file in enumerate(files) if index not in bad]
-    pixels = np.empty((len(readable), *((3,) if color == "rgb" else ()), *size), np.uint8)
+    paths = [path for path, _ in known]
+    pixels = np.empty((len(paths), *((3,) if color == "rgb" else ()), *size), np.uint8)
     one = partial(decode, color=color, size=size, resize=settings.resize)
-    failed: dict[int, Unreadable] = {}
-    for index, result in enumerate(_in_threads(one, readable, Ticker("images", len(readable), progress))):
+    outcomes: list[int | Unreadable] = []
+    for row, result in enumerate(_in_threads(one, paths, Ticker("images", len(paths), progress))):
         if isinstance(result, Unreadable):
-            failed[index] = result
+            outcomes.append(result)
         else:
-            pixels[index] = result
-    if failed:
-        outcome = [failed.get(index) for index in range(len(readable))]
-        _refuse_or_count(folder, readable, outcome, settings.skip_bad)
-        pixels = pixels[[index for index in range(len(readable)) if index not in failed]]
-        bad |= {files.index(readable[index]) for index in failed}
-    return pixels, {"skipped": sorted(bad), "notes": _notes([files[index] for index in sorted(bad)], good)}
+            pixels[row] = result
+            outcomes.append(row)
+    kept = _readable(folder, paths, outcomes, settings.skip_bad)
+    if len(kept) < len(paths):
+        pixels = pixels[[row for _, row in kept]]
+    skipped = sorted(path.relative_to(folder).as_posix() for path in set(files) - {path for path, _ in kept})
+    return pixels, {"skipped": skipped, "notes": _notes(skipped, [header for _, header in known])}
 
 
 def _in_threads(function: Callable[[Path], T], files: Sequence[Path], ticker: Ticker) -> Iterator[T]:
@@ -102,21 +101,22 @@ def _in_threads(function: Callable[[Path], T], files: Sequence[Path], ticker: Ti
             ticker.done(min(start + _AT_ONCE, len(files)))
 
 
-def _refuse_or_count(folder: Path, files: list[Path], results: Sequence[object], skip_bad: bool) -> set[int]:
-    """The indices of unreadable files, if these may be skipped."""
-    bad = {index: result for index, result in enumerate(results) if isinstance(result, Unreadable)}
-    if not bad:
-        return set()
-    if not skip_bad:
-        first = min(bad)
+def _readable(
+    folder: Path, files: list[Path], results: Sequence[T | Unreadable], skip_bad: bool
+) -> list[tuple[Path, T]]:
+    """The files that gave a result, with it; refused if one did not, unless these may be skipped."""
+    good = [(file, result) for file, result in zip(files, results, strict=True) if not isinstance(result, Unreadable)]
+    bad = [(file, result) for file, result in zip(files, results, strict=True) if isinstance(result, Unreadable)]
+    if bad and not skip_bad:
+        file, unreadable = bad[0]
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise DataError(
-            f"{files[first]}: not a readable image: {bad[first].reason}{more}",
+            f"{file}: not a readable image: {unreadable.reason}{more}",
             hint="repair or delete it, or leave out such files with data.skip_bad=true",
         )
-    if len(bad) == len(files):
+    if not good:
         raise DataError(f"{folder}: expected images; none of {len(files)} files can be read")
-    return set(bad)
+    return good
 
 
 def _one_color(folder: Path, known: list[tuple[Path, Header]]) -> str:
@@ -146,10 +146,10 @@ def _one_size(folder: Path, known: list[tuple[Path, Header]]) -> tuple[int, int]
     return size
 
 
-def _notes(skipped: list[Path], headers: list[Header]) -> list[str]:
+def _notes(skipped: list[str], headers: list[Header]) -> list[str]:
     notes = []
     if skipped:
-        names = ", ".join(file.name for file in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+        names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
         notes.append(f"{len(skipped)} unreadable {'file' if len(skipped) == 1 else 'files'} skipped: {names}")
     transparent = sum(header.transparent for header in headers)
     if transparent:

@@ -17,7 +17,7 @@ class Images:
             Of a memory-mapped file: whatever the file holds; ``to_storage`` makes the same of it, batch by batch.
         levels: the largest gray level (1 binary, 255 for 8 bits), or None for floats that are no gray levels.
         labels: (N) int64, or None.
-        rows: for a memory-mapped set, which rows of ``pixels`` these images are, so that a split copies nothing; else None.
+        rows: of a memory-mapped set, which rows of ``pixels`` these images are, so that a split copies nothing.
     """
 
     pixels: Tensor

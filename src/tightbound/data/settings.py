@@ -21,15 +21,16 @@ class DataSettings:
 
     Args:
         name: a shipped name, a folder of images, or an .npy or .npz file.
-        binarize: how gray levels become 0 or 1. ``auto`` is what the set defines (digits and mnist: dynamic; else none);
-            ``dynamic`` draws a pixel of value x as 1 with probability x each time it is read; ``static`` draws once, when
-            the set is loaded; ``threshold`` is 1 above the middle.
+        binarize: how gray levels become 0 or 1. ``auto`` is what the set defines (digits and mnist: dynamic; else
+            none); ``dynamic`` draws a pixel of value x as 1 with probability x each time it is read; ``static`` draws
+            once, when the set is loaded; ``threshold`` is 1 above the middle.
         dequantize: ``uniform`` spreads level k of L over the cell (k + u) / (L + 1), u uniform in [0, 1).
         validation: images kept apart from training; None is the set's own number, 0 keeps none.
         train_limit: train on so many images only.
         train_split: ``test`` trains on the test images, as some published protocols do.
         size: (height, width) that a folder's images are brought to; None: they must all have one size.
-        resize: ``crop`` brings the shorter side to ``size`` and cuts the center out; ``stretch`` ignores the aspect ratio.
+        resize: ``crop`` brings the shorter side to ``size`` and cuts the center out; ``stretch`` ignores the aspect
+            ratio.
         color: ``auto`` is what the files are; ``rgb`` or ``gray`` converts.
         skip_bad: leave out unreadable image files, and count them, instead of stopping.
         seed: of the splits and of static binarization.

@@ -14,6 +14,8 @@ from tightbound.numerics.noise import generator_for
 
 TILE = 32  # images that share a noise generator in Split.fixed: one generator an image would cost more than the noise
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -21,7 +23,7 @@ class Split:
 
     Args:
         images: what is stored. A memory-mapped set stays in its file, whatever the device.
-        binarize: how pixels became binary: ``none``, ``dynamic`` or ``threshold`` (done here), ``static`` (done at load).
+        binarize: how pixels become binary: ``none``; ``dynamic`` or ``threshold``, done here; ``static``, done at load.
         dequantize: ``none`` or ``uniform``.
         device: where batches are made.
     """
@@ -29,7 +31,7 @@ class Split:
     images: Images
     binarize: str = "none"
     dequantize: str = "none"
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,8 +67,8 @@ class Split:
     def log_volume(self) -> float:
         """Nats per dimension that turn −log p(x) of a density on [0, 1] into the code length of the stored data.
 
-        log(levels + 1) for dequantized levels, whose cells have that width; log(levels) for bare ones, spaced 1 / levels;
-        0 for binary data and for floats that are no gray levels.
+        log(levels + 1) for dequantized levels, whose cells have that width; log(levels) for bare ones, spaced
+        1 / levels; 0 for binary data and for floats that are no gray levels.
         """
         if self.levels is None or self.kind == "binary":
             return 0.0

@@ -8,7 +8,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tightbound.data.amat import read_amat
 from tightbound.data.cache import cached
@@ -34,7 +33,7 @@ _FOLDERS = ("static_mnist", "binarized_mnist", "BinaryMNIST")
 
 @register("data", "static_mnist")
 class StaticMnist(DataSet):
-    """MNIST binarized once: 50,000 / 10,000 / 10,000 of 28 × 28, pixels 0 and 1, in an order of its own, without labels.
+    """MNIST binarized once: 50,000 / 10,000 / 10,000 of 28 × 28, pixels 0 and 1, in its own order, without labels.
 
     H. Larochelle and I. Murray, The neural autoregressive distribution estimator, 2011.
     """
@@ -60,7 +59,8 @@ class StaticMnist(DataSet):
             packed = _read_packed(files[0])
         else:
             packed = {part: _read_text(part, path, progress) for part, path in zip(TEXT, files, strict=True)}
-        return Parts(*(_images(packed[part]) for part in TEXT))
+        train, validation, test = (_images(packed[part]) for part in TEXT)
+        return Parts(train, validation, test)
 
 
 def _read_packed(path: Path) -> dict[str, np.ndarray]:

@@ -105,7 +105,8 @@ def _levels_of(array: Tensor, where: str, expected: int | None) -> int | None:
     binary = values <= {0, 1} or values <= {0, 255}
     if expected is None:
         return 1 if binary else 255
-    if expected == 1 and not binary or expected > 1 and (max(values) > expected or array.dtype is torch.bool):
+    fits = binary if expected == 1 else array.dtype is torch.uint8 and max(values) <= expected
+    if not fits:
         found = "bool" if array.dtype is torch.bool else f"0 to {max(values)}"
         raise DataError(f"{where}: expected gray levels 0 to {expected}; got {found}")
     return expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, default_collate
 
 from tightbound.data.arrays import Array
-from tightbound.data.progress import Ticker
+from tightbound.data.progress import Progress, Ticker
 from tightbound.errors import DataError
 
 _IMAGE_KEYS = ("image", "images", "img", "pixel_values", "pixels", "data", "x")
@@ -20,7 +20,7 @@ _LABEL_KEYS = ("label", "labels", "target", "targets", "y")
 NOTE = "each image was read once: random augmentation in the data set is frozen"
 
 
-def read_dataset(dataset: Dataset[Any], progress: Callable[[str], None] | None = None) -> tuple[Array, Tensor | None]:
+def read_dataset(dataset: Dataset[Any], progress: Progress = None) -> tuple[Array, Tensor | None]:
     """All images of a data set, and their labels if every item has one.
 
     An item is an image (tensor, array or PIL image), a tuple that begins with one, or a mapping that names it.
@@ -35,7 +35,8 @@ def read_dataset(dataset: Dataset[Any], progress: Callable[[str], None] | None =
         image, label = _image_and_label(item, f"item {index}")
         if images and image.shape != images[0].shape:
             raise DataError(
-                f"data set: expected images of one shape; got {tuple(images[0].shape)} and, item {index}, {tuple(image.shape)}"
+                f"data set: expected images of one shape; got {tuple(images[0].shape)} "
+                f"and, as item {index}, {tuple(image.shape)}"
             )
         images.append(image)
         labels.append(label)
@@ -45,8 +46,8 @@ def read_dataset(dataset: Dataset[Any], progress: Callable[[str], None] | None =
     return torch.stack(images), _stack_labels(labels)
 
 
-def read_loader(loader: DataLoader[Any], progress: Callable[[str], None] | None = None) -> tuple[Array, Tensor | None]:
-    """All images of a loader: in the order of its data set, unless it has a sampler or a collate function of its own."""
+def read_loader(loader: DataLoader[Any], progress: Progress = None) -> tuple[Array, Tensor | None]:
+    """All images of a loader, in the order of its data set unless it has a sampler or a collate function of its own."""
     plain = isinstance(loader.sampler, SequentialSampler | RandomSampler) and loader.collate_fn is default_collate
     if plain and loader.batch_size is not None and not isinstance(loader.dataset, IterableDataset):
         return read_dataset(loader.dataset, progress)
@@ -62,7 +63,7 @@ def read_loader(loader: DataLoader[Any], progress: Callable[[str], None] | None 
 
 
 def _items(dataset: Any) -> Iterator[Any]:
-    if isinstance(dataset, Iterable) and isinstance(dataset, IterableDataset):
+    if isinstance(dataset, IterableDataset):
         return iter(dataset)
     return (dataset[index] for index in range(len(dataset)))
 

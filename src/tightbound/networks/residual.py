@@ -93,13 +93,12 @@ class ResidualEncoder(Encoder):
         # The published code has no stem: its first block adds one gray channel to all 64 by broadcasting.
         self.stem = style.prepare(plan[0].convolution(image_shape[0], channels, bias=style.bias))
         self.blocks = nn.Sequential(*(ResidualBlock(channels, stage, style) for stage in plan))
-        self.normalization = style.normalize_maps(channels)
+        # No normalization of the last map: the one after the fully connected layer would undo its shift.
         self.head = style.dense(channels * math.prod(plan[-1].small), features)
 
     def body(self, inputs: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """The fully connected layer's activations."""
-        maps = self.blocks(self.stem(in_format_of(inputs, self)))
-        return self.head(self.normalization(maps).flatten(1))
+        return self.head(self.blocks(self.stem(in_format_of(inputs, self))).flatten(1))
 
 
 @register("decoder", "residual")

@@ -40,8 +40,8 @@ def bound_against_k(evaluation: Evaluation | None) -> Exhibit | None:
 
     last = values[-1] - values[-2]
     caption = (
-        f"K = 1 is the ELBO; the bound rises with K towards {quantity(row)}. From K = {count(samples[-2])} to "
-        f"{count(samples[-1])} it still moved by {fixed(last)} nats."
+        f"K = 1 is the ELBO of these draws; the bound rises with K towards {quantity(row)}. "
+        f"From K = {count(samples[-2])} to {count(samples[-1])} it still moved by {fixed(last)} nats."
     )
     described = "; ".join(f"K = {count(k)}: {fixed(value)} nats" for k, value in points)
     return chart("bound_against_k", "Bound against K", caption, f"Line chart of the bound: {described}.", draw)

@@ -45,7 +45,7 @@ def collect_pictures(
 ) -> Pictures:
     """Samples, reconstructions with uncertainty, best and worst images: a function of the arguments alone.
 
-    The model runs in eval mode, without gradients, and is left in the mode it was in.
+    The model runs in eval mode, without gradients; afterwards every module is in the mode it was in.
 
     Args:
         model: a trained model.
@@ -80,12 +80,13 @@ def collect_pictures(
 
 @contextmanager
 def _evaluating(model: Model) -> Iterator[None]:
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _sample(model: Model, seed: int) -> tuple[Tensor, Tensor]:

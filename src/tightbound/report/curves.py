@@ -71,7 +71,7 @@ def _bound_curve(metrics: Sequence[Row], main: Row) -> Exhibit | None:
     caption += ", validation values are of held-out images" if len(curves) > 1 else ""
     caption += ". The first epochs lie below the frame." if hidden else "."
     alt = f"Line chart of the ELBO during training. {last}."
-    return chart("training", "ELBO during training", caption, alt, draw, size=(7.4, 3.5), wide=True)
+    return chart("training", "ELBO during training", caption, alt, draw)
 
 
 def _bound_label(metrics: Sequence[Row], name: str) -> str:

@@ -1,10 +1,10 @@
 """Do samples look like the data as much as reconstructions do?
 
 Samples and reconstructions come out of the same decoder; they differ only in where z comes from: p(z), or q(z | x) of
-held-out images. If the prior matches the posteriors, averaged over images, the two sets have one distribution, and either
+held-out images. If the prior matches the posteriors, averaged over images, the two sets have one distribution, and one
 is as close to other held-out images as the other. So take each decoded mean's distance to the nearest of a set of
 reference images that neither has seen, and count in how many (sample, reconstruction) pairs the sample is farther off.
-The expected count is one half when the prior fits and tends to one when most samples look like nothing in the data; its
+The expected fraction is one half when the prior fits and tends to one when samples look like nothing in the data; its
 standard error under "no difference" is √((a + b + 1) / 12ab), 0.05 for 64 of each. It is a check of gross failure in
 pixel space, not a score.
 """

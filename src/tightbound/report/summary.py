@@ -10,6 +10,8 @@ from tightbound.report.run_folder import Row, Run
 from tightbound.report.tables import quantity
 from tightbound.report.warnings import Finding
 
+_NAMES = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
+
 
 def recipe_of(run: Run) -> Row:
     """The resolved recipe, wherever resolved.json keeps it."""
@@ -37,7 +39,7 @@ def _what(run: Run) -> str:
         parts.append(f"with {plural(int(model['latent_dim']), 'latent unit')}")
     likelihood = _section(model, "likelihood").get("kind")
     if likelihood and likelihood != "auto":
-        parts.append(f"and a {likelihood} likelihood")
+        parts.append(f"and a {_NAMES.get(likelihood, str(likelihood).replace('_', ' '))} likelihood")
     trained = _trained(run.metrics)
     if data.get("name"):
         trained = f"{trained} on {data['name']}" if trained else f", trained on {data['name']}"
@@ -76,4 +78,4 @@ def _result(run: Run) -> str:
 
 def _watch(found: Sequence[Finding]) -> str:
     warnings = sum(finding.level == "warning" for finding in found)
-    return f"{plural(warnings, 'warning')} below." if warnings else ""
+    return f"See the {'warning' if warnings == 1 else f'{warnings} warnings'} below." if warnings else ""

@@ -131,9 +131,9 @@ def uneven_weights(row: Row) -> Finding | None:
     if images is None:
         images = round(fraction * row.get("images", 0))
     text = (
-        f"In {count(images)} of {plural(row.get('images', 0), 'image')} ({percent(fraction)}) the importance weights are "
-        f"too uneven to trust (k̂ > {PARETO_LIMIT}): {quantity(row)} of these images is likely larger than stated, and "
-        "its error unknown."
+        f"In {count(images)} of {plural(row.get('images', 0), 'image')} ({percent(fraction)}) the importance weights "
+        f"are too uneven to trust (k̂ > {PARETO_LIMIT}): {quantity(row)} of these images is likely larger than stated, "
+        "and its error unknown."
     )
     if fraction <= UNEVEN:
         return Finding("uneven_weights", "note", text)

@@ -1,1 +1,28 @@
+"""Training: the step, the loop around it, and everything that lets a run stop and go on bit for bit."""
 
+from tightbound.training import optimizers, schedules
+from tightbound.training.checkpoint import Checkpoint, load_weights
+from tightbound.training.decisions import Decisions, decide, read_decisions
+from tightbound.training.lock import run_lock
+from tightbound.training.loop import InterruptedTrainingError, TrainingResult, train
+from tightbound.training.precision import full_precision, place
+from tightbound.training.settings import TrainingSettings
+from tightbound.training.step import TrainingStep
+
+__all__ = [
+    "Checkpoint",
+    "Decisions",
+    "InterruptedTrainingError",
+    "TrainingResult",
+    "TrainingSettings",
+    "TrainingStep",
+    "decide",
+    "full_precision",
+    "load_weights",
+    "optimizers",
+    "place",
+    "read_decisions",
+    "run_lock",
+    "schedules",
+    "train",
+]

@@ -1,5 +1,8 @@
 """The exponential moving average of the parameters."""
 
+# The multi-tensor operations of PyTorch's own optimizers; one kernel for all parameters.
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

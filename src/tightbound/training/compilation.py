@@ -58,7 +58,9 @@ class ForwardBackward:
         kept = [buffer.clone() for buffer in self._eager.buffers()]
         try:
             loss = self._run(x, noise, step)
-        except Exception as error:  # the compiler's own errors have no common type; a true one comes again in eager mode
+        except (
+            Exception
+        ) as error:  # the compiler's own errors have no common type; a true one comes again in eager mode
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             self._warn(f"compilation failed, training goes on without it: {reason}")
             self.compiled, self._module = False, self._eager

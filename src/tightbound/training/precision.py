@@ -88,10 +88,10 @@ def set_autocast(model: nn.Module, dtype: torch.dtype | None) -> None:
 @contextmanager
 def full_precision(model: nn.Module) -> Iterator[None]:
     """Inside, no network enters autocast: what is evaluated is float32 or better."""
-    kept = {m: m.autocast_dtype for m in model.modules() if hasattr(m, "autocast_dtype")}
+    kept = [(m, m.autocast_dtype) for m in model.modules() if hasattr(m, "autocast_dtype")]
     set_autocast(model, None)
     try:
         yield
     finally:
-        for module, dtype in kept.items():
-            module.autocast_dtype = dtype  # pyright: ignore[reportAttributeAccessIssue]
+        for module, dtype in kept:
+            module.autocast_dtype = dtype

@@ -48,7 +48,7 @@ class Reporter:
         self.writer: SummaryWriter | None = None
 
     def __enter__(self) -> Reporter:
-        self._log = self._stack.enter_context(open(self._folder / "log.txt", "a", encoding="utf-8"))  # noqa: SIM115
+        self._log = self._stack.enter_context(open(self._folder / "log.txt", "a", encoding="utf-8"))
         if self._wants_tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -86,7 +86,7 @@ class Reporter:
             elbo = f"{row['elbo']:.2f}" if row.get("elbo") is not None else "not finite"
             self.line(f"epoch {row['epoch']:.2f}: validation ELBO {elbo} nats{bound}")
         elif self._bar is not None:
-            self._bar.update(0, completed=row["step"], status=_status(row))
+            self._bar.update(self._task, completed=row["step"], status=_status(row))
         elif not self._quiet and time.monotonic() - self._shown >= _PLAIN_SECONDS:
             self._shown = time.monotonic()
             self.line(f"step {row['step']}/{self._total}: {_status(row)}, {self._time_left(row['step'])} left")
@@ -95,7 +95,7 @@ class Reporter:
         """Moves the bar, a few times a second at most."""
         if self._bar is not None and time.monotonic() - self._shown >= _REFRESH_SECONDS:
             self._shown = time.monotonic()
-            self._bar.update(0, completed=step)
+            self._bar.update(self._task, completed=step)
 
     def _open_console(self) -> None:
         from rich.console import Console
@@ -107,7 +107,7 @@ class Reporter:
 
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[status]}"), TimeRemainingColumn())
         self._bar = self._stack.enter_context(Progress(*columns, console=self._console))
-        self._bar.add_task("training", total=self._total, completed=self._first, status="")
+        self._task = self._bar.add_task("training", total=self._total, completed=self._first, status="")
 
     def _time_left(self, step: int) -> datetime.timedelta:
         elapsed = time.monotonic() - self._started

@@ -36,6 +36,10 @@ class Update:
         clip_norm: length that gradients are cut to, or None.
         num_processes: a step is skipped by all ranks or by none.
         wait: whether the host reads the flag; None decides by device and optimizer.
+
+    Attributes:
+        done: updates made, a 0-d tensor.
+        waits: whether the host reads the flag at each step.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class Update:
         self._parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
         device = self._parameters[0].device
         fused = bool(optimizer.defaults.get("fused"))
-        self._wait = (device.type != "cuda" or not fused) if wait is None else wait
+        self.waits = (device.type != "cuda" or not fused) if wait is None else wait
         self._statistics = [
             b for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase) for b in m.buffers()
         ]
@@ -84,7 +88,7 @@ class Update:
             group["lr"] = learning_rate
         if self._clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
-        if self._wait:
+        if self.waits:
             if bool(finite):
                 self._step(finite)
         else:

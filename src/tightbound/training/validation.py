@@ -43,9 +43,7 @@ def mean_elbo(model: Model, split: Images, *, seed: int, dtype: torch.dtype) -> 
     for start in range(0, len(split), _CHUNK):
         stop = min(start + _CHUNK, len(split))
         x = split.fixed(start, stop, seed)
-        noise = evaluation_noise(
-            seed, range(start, stop), range(1), model.noise_size, device=x.device, dtype=dtype
-        )
+        noise = evaluation_noise(seed, range(start, stop), range(1), model.noise_size, device=x.device, dtype=dtype)
         draw = model.draw(x.to(dtype), 1, noise=noise)
         log_likelihood += float(draw.log_likelihood.double().sum())
         kl_groups += torch.stack([kl.double().sum() for kl in draw.kl]).cpu()

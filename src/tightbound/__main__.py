@@ -1,0 +1,5 @@
+"""``python -m tightbound``."""
+
+from tightbound.cli import main
+
+main()

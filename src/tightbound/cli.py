@@ -1,0 +1,249 @@
+"""The command line: arguments in, exit status out. What a command does is in ``commands``, imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tightbound.errors import RecipeError, TightboundError
+
+_INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """``--debug`` and ``--import`` before or after the command; expected failures as one line and a hint."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Brings the global options to the front."""
+        return super().parse_args(ctx, _global_options_first(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _fail("stopped by Ctrl-C", "a training run goes on with the same command and --out RUN --resume")
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except (TightboundError, OSError, MemoryError) as error:
+            if ctx.params.get("debug"):
+                raise
+            _fail(*_describe(error))
+            raise typer.Exit(getattr(error, "exit_status", 1)) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Variational autoencoders with likelihoods you can trust.",
+    epilog="Exit status: 0 done, 1 failure, 2 wrong usage or recipe, 3 bad data.",
+)
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a zip of one.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as training.epochs=10.")]
+Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Seed = Annotated[int, typer.Option(help="Of the random numbers.")]
+SplitName = Annotated[str, typer.Option("--split", metavar="test|validation|train", help="Which images.")]
+CheckpointName = Annotated[
+    str, typer.Option("--checkpoint", metavar="auto|last|best", help="Weights; auto is the best, where there is one.")
+]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"tightbound {version('tightbound')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere in the line.")] = False,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option("--import", metavar="MODULE", help="Import a module with components of yours. Anywhere in the line."),
+    ] = None,
+) -> None:
+    """Read the options of all commands."""
+    if modules:
+        from tightbound.recipes.components import import_plug_ins
+
+        sys.path.insert(0, str(Path.cwd()))
+        import_plug_ins(modules)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/digits-vae-TIME-seed0]")] = None,
+) -> None:
+    """Train on embedded real data, offline, evaluate, and write the report."""
+    from tightbound.commands.train import train_and_report
+
+    train_and_report("digits-vae", (), out=out)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped name (tightbound recipes) or a YAML file.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/RECIPE-TIME-seedN]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the model, memory and time; write nothing.")] = False,
+    no_evaluate: Annotated[bool, typer.Option("--no-evaluate", help="Stop after training.")] = False,
+    device: Device = None,
+) -> None:
+    """Train a recipe, evaluate as it says, and write the report."""
+    changes = [*(overrides or ()), *([] if device is None else [f"training.device={device}"])]
+    if dry_run:
+        from tightbound.commands.dry_run import dry_run as show
+
+        return show(recipe, changes)
+    if resume and out is None:
+        raise RecipeError("--resume needs the run to go on with", hint="add --out RUN")
+    from tightbound.commands.train import train_and_report
+
+    train_and_report(recipe, changes, out=out, resume=resume, evaluate=not no_evaluate)
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    options: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the method.")] = None,
+    method: Annotated[str, typer.Option(metavar="importance", help="How log p(x) is estimated.")] = "importance",
+    samples: Annotated[int | None, typer.Option(help="K an image. [default: the method's]")] = None,
+    limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
+    split: SplitName = "test",
+    data: Annotated[str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")] = None,
+    checkpoint: CheckpointName = "auto",
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the per-image values.")] = None,
+    device: Device = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Bound log p(x) of images, with the uncertainty of the number."""
+    from tightbound.commands.evaluate import evaluate_and_print
+
+    given = {"method": method, "samples": samples, "limit": limit, "split": split}
+    given |= {"checkpoint": checkpoint, "seed": seed}
+    given = {key: value for key, value in given.items() if value is not None}
+    evaluate_and_print(run, given, options or [], data=data, out=out, device=device, as_json=json)
+
+
+@app.command()
+def sample(
+    run: RunPath,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
+    number: Annotated[int, typer.Option(min=1, help="How many images.")] = 64,
+    show: Annotated[str, typer.Option(metavar="sample|mean", help="What a .png shows of p(x|z).")] = "sample",
+    checkpoint: CheckpointName = "auto",
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Draw images from the model."""
+    from tightbound.commands.pictures import write_samples
+
+    write_samples(run, out, number=number, show=show, checkpoint=checkpoint, seed=seed, device=device)
+
+
+@app.command()
+def reconstruct(
+    run: RunPath,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
+    number: Annotated[int, typer.Option(min=1, help="How many images.")] = 16,
+    split: SplitName = "test",
+    data: Annotated[str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")] = None,
+    checkpoint: CheckpointName = "auto",
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Encode images and decode them again: originals, means, and the uncertainty of each pixel."""
+    from tightbound.commands.pictures import write_reconstructions
+
+    write_reconstructions(
+        run, out, number=number, split=split, data=data, checkpoint=checkpoint, seed=seed, device=device
+    )
+
+
+@app.command()
+def encode(
+    run: RunPath,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A shipped name, a folder, an .npy or .npz file.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.npz", help="What to write.")],
+    samples: Annotated[int, typer.Option(min=1, help="Posterior samples an image.")] = 1,
+    split: SplitName = "test",
+    checkpoint: CheckpointName = "auto",
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Write posterior means and samples of every image."""
+    from tightbound.commands.encode import write_codes
+
+    write_codes(run, data, out, samples=samples, split=split, checkpoint=checkpoint, seed=seed, device=device)
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Write the run's report again, from what its folder holds."""
+    from tightbound.commands.report import report_run
+
+    typer.echo(report_run(run))
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="Of one recipe, or a YAML file.")] = None) -> None:
+    """List the shipped recipes, or print one with every default filled in."""
+    from tightbound.commands.show import list_recipes, show_recipe
+
+    typer.echo(list_recipes() if name is None else show_recipe(name))
+
+
+@app.command()
+def data(name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None) -> None:
+    """List the data sets, or explain one."""
+    from tightbound.commands.show import list_data, show_data
+
+    typer.echo(list_data() if name is None else show_data(name))
+
+
+def main() -> None:
+    """The entry point of the ``tightbound`` command."""
+    app(prog_name="tightbound")
+
+
+def _global_options_first(args: list[str]) -> list[str]:
+    """Moves ``--debug``, ``--import M`` and ``--import=M`` before the command."""
+    first: list[str] = []
+    rest: list[str] = []
+    items = iter(args)
+    for item in items:
+        if item == "--import":
+            first += [item, *([value] if (value := next(items, None)) is not None else [])]
+        elif item == "--debug" or item.startswith("--import="):
+            first.append(item)
+        else:
+            rest.append(item)
+    return first + rest
+
+
+def _describe(error: Exception) -> tuple[str, str]:
+    if isinstance(error, TightboundError):
+        return error.message, error.hint
+    if isinstance(error, MemoryError):
+        return "out of memory", "use a smaller training.batch_size, or fewer images"
+    return str(error), ""
+
+
+def _fail(message: str, hint: str) -> None:
+    typer.echo(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""), err=True)

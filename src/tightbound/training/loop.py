@@ -1,0 +1,274 @@
+"""The training loop: read it from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tightbound.core import Loss, Model, Objective, Step
+from tightbound.errors import RecipeError, RunError, TrainingError
+from tightbound.training import checkpoint as files
+from tightbound.training.batches import Images
+from tightbound.training.decisions import Decisions, decide, read_decisions
+from tightbound.training.interruption import Interruption
+from tightbound.training.lock import run_lock
+from tightbound.training.metrics import MetricsFile, plain
+from tightbound.training.reporting import Reporter
+from tightbound.training.saver import Clock, Saver
+from tightbound.training.session import Session, assemble, find_checkpoint
+from tightbound.training.settings import TrainingSettings
+from tightbound.training.validation import evaluating, mean_elbo
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MODEL_FILE = "model.safetensors"
+
+Validate = Callable[[Model, Any, int], Mapping[str, Any]]
+OnEpoch = Callable[[Model, float, int, Any], None]
+
+
+class InterruptedTrainingError(TrainingError):
+    """Ctrl-C or SIGTERM; a checkpoint was saved."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a run.
+
+    Args:
+        step: batches seen.
+        epoch: the same in epochs.
+        best: the best value of validation (the importance bound if one was computed, else the ELBO; nats), or None.
+        best_step: where it was reached.
+        stopped_early: whether early stopping ended the run.
+        skipped_steps: steps skipped for a loss or gradient that was not finite.
+        seconds: trained, over all sessions.
+        decisions: what every ``auto`` became; ``compile`` is False where compilation failed.
+        validation: the last validation's values, or None.
+    """
+
+    step: int
+    epoch: float
+    best: float | None
+    best_step: int | None
+    stopped_early: bool
+    skipped_steps: int
+    seconds: float
+    decisions: Decisions
+    validation: Mapping[str, Any] | None
+
+
+def train(
+    model: Model,
+    objective: Objective,
+    train_split: Images,
+    validation_split: Images | None = None,
+    settings: TrainingSettings | None = None,
+    *,
+    folder: Path,
+    resolved: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    validate: Validate | None = None,
+    on_epoch: OnEpoch | None = None,
+    console: Console | None = None,
+    quiet: bool = False,
+) -> TrainingResult:
+    """Trains a model into a run folder: checkpoints, metrics.jsonl, log.txt, TensorBoard, model.safetensors.
+
+    A run that is stopped anywhere and resumed ends with the same weights, bit for bit, as one that was not, on the same
+    machine and with the same number of threads: noise, epoch order and schedules are functions of the seed and the
+    step, everything else is in the checkpoint. Before its first checkpoint a run resumes from the beginning, for which
+    the caller must build the model from the seed as before.
+
+    Args:
+        model: freshly built, or of a run to resume.
+        objective: what is minimized.
+        train_split: images.
+        validation_split: images that select; None for none, then the last weights count.
+        settings: the recipe's ``training`` section.
+        folder: the run folder.
+        resolved: the fields of ``Decisions`` as kept in resolved.json; decided here if they are not all there.
+        resume: go on from the newest checkpoint.
+        validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects. Called
+            in eval mode with averaged weights. The ELBO is computed here if it is not among them.
+        on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's, or
+            None.
+        console: where progress goes; None for stderr.
+        quiet: no progress at all.
+
+    Raises:
+        RunError: another process trains into the folder, it holds a run already, or the disk is full.
+        CheckpointError: a checkpoint is damaged or cannot be written.
+        TrainingError: too many steps in a row were not finite, or training was interrupted.
+        RecipeError: settings that cannot be followed.
+    """
+    settings = settings or TrainingSettings()
+    _check(settings, validation_split, validate)
+    decisions = read_decisions(resolved or {}) or decide(settings, model, len(train_split))
+    steps_per_epoch, total_steps = decisions.steps_per_epoch, decisions.total_steps
+    validate_steps = max(round(settings.validate_every * steps_per_epoch), 1)
+    picture_steps = max(round((settings.picture_every or 0) * steps_per_epoch), 1)
+
+    with ExitStack() as stack:
+        stack.enter_context(_disk_errors(folder))
+        stack.enter_context(run_lock(folder))
+        files.remove_unfinished(folder)
+        found = find_checkpoint(folder, resume)
+        counted = found.state["counters"] if found else {"step": 0, "metrics_bytes": 0}
+        interruption = stack.enter_context(Interruption())
+        metrics = stack.enter_context(MetricsFile(folder, counted["metrics_bytes"]))
+        reporter = stack.enter_context(
+            Reporter(
+                folder,
+                total_steps=total_steps,
+                first_step=counted["step"],
+                tensorboard=settings.tensorboard,
+                console=console,
+                quiet=quiet,
+            )
+        )
+        session = assemble(model, objective, train_split, settings, decisions, found, folder=folder, warn=reporter.warn)
+        live, update, meter, counters = session.live, session.live.update, session.live.meter, session.live.counters
+        held_out = validation_split.to(session.device) if validation_split is not None else None
+        clock = Clock(counters.seconds)
+        saver = Saver(folder, session, settings, metrics, clock)
+        _announce(reporter, decisions, counters.step, resume)
+        validation = None
+
+        while counters.step < total_steps and not counters.stopped_early:
+            x, noise = session.batches(counters.step)
+            rate = session.learning_rate(counters.step)
+            loss = session.forward_backward(x, noise, _position(session, steps_per_epoch))
+            outcome = update(loss.value, rate)
+            meter.add(_logged(loss, outcome.gradient_norm), outcome.finite)
+            counters.step += 1
+            clock.images += decisions.batch_size
+
+            step, epoch = counters.step, counters.step / steps_per_epoch
+            last = step == total_steps
+            log_now = step % settings.log_every == 0 or last
+            if log_now or (update.waits and not outcome.finite):
+                _stop_if_diverged(session, settings.max_nonfinite, folder)
+            if log_now:
+                row = {"step": step, "epoch": epoch, "split": "train", "mode": "training", **meter.read()}
+                row |= {"learning_rate": rate, **_norms(session), **clock.read()}
+                row["skipped_steps"] = step - int(update.done)
+                metrics.write(row)
+                reporter.row(row)
+            if held_out is not None and (step % validate_steps == 0 or last):
+                with evaluating(model, live.average):
+                    values = dict(validate(model, held_out, step)) if validate else {}
+                    if "elbo" not in values:
+                        values |= mean_elbo(model, held_out, seed=settings.seed, dtype=session.dtype)
+                    validation = plain(values)
+                    saver.judge(validation)
+                row = {"step": step, "epoch": epoch, "split": "validation", "mode": "evaluation", **validation}
+                row["seconds"] = clock.seconds
+                metrics.write(row)
+                reporter.row(row)
+            if on_epoch and settings.picture_every is not None and (step % picture_steps == 0 or last):
+                with evaluating(model, live.average):
+                    on_epoch(model, epoch, step, reporter.writer)
+            if saver.is_due():
+                saver.save()
+            if interruption.requested and not last:
+                saver.save()
+                raise InterruptedTrainingError(
+                    f"interrupted at step {step} of {total_steps}; a checkpoint was saved", hint="go on with --resume"
+                )
+            reporter.advance(step)
+
+        if counters.stopped_early:
+            reporter.line(f"stopped early at step {counters.step}: no new best in {counters.waited} validations")
+        saver.save()
+        with evaluating(model, live.average):
+            saver.save_weights(folder / MODEL_FILE)
+        return TrainingResult(
+            step=counters.step,
+            epoch=counters.step / steps_per_epoch,
+            best=counters.best,
+            best_step=counters.best_step,
+            stopped_early=counters.stopped_early,
+            skipped_steps=counters.step - int(update.done),
+            seconds=clock.seconds,
+            decisions=dataclasses.replace(decisions, compile=session.forward_backward.compiled),
+            validation=validation,
+        )
+
+
+def _check(settings: TrainingSettings, validation_split: Images | None, validate: Validate | None) -> None:
+    if settings.early_stopping is not None and validation_split is None:
+        raise RecipeError(
+            "training.early_stopping: there is no validation split to judge by",
+            hint="keep one apart with data.validation, or set training.early_stopping=null",
+        )
+    if settings.validation_samples and validation_split is not None and validate is None:
+        raise RecipeError(
+            "training.validation_samples: an importance bound needs a validate function",
+            hint="pass validate=..., or set training.validation_samples=0",
+        )
+
+
+def _announce(reporter: Reporter, decisions: Decisions, step: int, resume: bool) -> None:
+    where = f"device: {decisions.device}, precision: {decisions.precision}"
+    if not resume:
+        reporter.line(f"training for {decisions.total_steps:,} steps; {where}; {decisions.compile_note}")
+    elif step:
+        reporter.line(f"resumed at step {step} of {decisions.total_steps}; {where}")
+    else:
+        reporter.line(f"no checkpoint yet: resumed at the beginning; {where}")
+
+
+def _position(session: Session, steps_per_epoch: int) -> Step:
+    """Optimizer steps done and epochs, as tensors that a compiled step can take."""
+    done = session.live.update.done
+    return Step(done, done.to(session.dtype) / steps_per_epoch)
+
+
+def _logged(loss: Loss, gradient_norm: Tensor) -> dict[str, Tensor]:
+    return {**loss.parts, "loss": loss.value, "gradient_norm": gradient_norm}
+
+
+def _norms(session: Session) -> dict[str, float]:
+    """The length of all parameters together, and the noise scale of a likelihood that learns one."""
+    model = session.live.model
+    values = {"parameter_norm": float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))}
+    log_scale = getattr(model.likelihood, "log_scale", None)
+    if isinstance(log_scale, Tensor) and log_scale.requires_grad:
+        values["noise_scale"] = float(log_scale.exp().mean())
+    return values
+
+
+def _stop_if_diverged(session: Session, limit: int, folder: Path) -> None:
+    row = session.live.update.counters()["worst_row"]
+    if row < limit:
+        return
+    steps = files.saved_steps(folder)
+    kept = f"{files.checkpoint_path(folder, steps[-1])} is the last good checkpoint; " if steps else ""
+    raise TrainingError(
+        f"training stopped at step {session.live.counters.step}: in {row} steps in a row the loss or its gradient "
+        "was not finite",
+        hint=f"{kept}try a lower learning rate, training.clip_norm, or precision float32",
+    )
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """A full disk, met by a log line say, is an expected failure, not a crash."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise RunError(
+            f"cannot write into {folder}: {error.strerror}", hint="make room and go on with --resume"
+        ) from error

@@ -1,0 +1,173 @@
+"""Assembles a run from its parts: at the beginning, or where a checkpoint left it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tightbound.core import Model, Objective
+from tightbound.errors import CheckpointError, RunError
+from tightbound.training import checkpoint as files
+from tightbound.training.averaging import MovingAverage
+from tightbound.training.batches import Batches, Images
+from tightbound.training.compilation import ForwardBackward
+from tightbound.training.decisions import Decisions
+from tightbound.training.metrics import Meter
+from tightbound.training.optimizers import OptimizerOptions
+from tightbound.training.precision import dtype_of, place
+from tightbound.training.schedules import Schedule
+from tightbound.training.settings import TrainingSettings
+from tightbound.training.snapshot import Counters, Live, restore
+from tightbound.training.step import TrainingStep
+from tightbound.training.update import Update
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run, ready for its next step.
+
+    Args:
+        live: all that has state.
+        batches: what each step is fed.
+        forward_backward: loss and gradients of a batch.
+        learning_rate: as a function of the step.
+        device: where it runs.
+        dtype: of parameters, images and noise.
+        rank: of this process.
+        world_size: number of processes.
+        fixed: settings that must be the same on resume for the data to go on where they were.
+    """
+
+    live: Live
+    batches: Batches
+    forward_backward: ForwardBackward
+    learning_rate: Callable[[int], float]
+    device: torch.device
+    dtype: torch.dtype
+    rank: int
+    world_size: int
+    fixed: Mapping[str, Any]
+
+    def context(self) -> dict[str, Any]:
+        """What a checkpoint's header says beside the counters."""
+        return {
+            "fixed": dict(self.fixed),
+            "environment": environment(self.device, self.world_size),
+            "compiled": self.forward_backward.compiled,
+        }
+
+
+def environment(device: torch.device, world_size: int) -> dict[str, Any]:
+    """What a bit-for-bit resume depends on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "torch": torch.__version__,
+        "device": f"{device.type} {name}",
+        "threads": torch.get_num_threads(),
+        "processes": world_size,
+    }
+
+
+def find_checkpoint(folder: Path, resume: bool) -> files.Checkpoint | None:
+    """Where to go on from; None for the beginning.
+
+    Raises:
+        RunError: not asked to resume, and the folder holds a run already.
+        CheckpointError: the newest checkpoint is damaged.
+    """
+    if resume:
+        return files.load_latest(folder)
+    if files.saved_steps(folder):
+        raise RunError(
+            f"{folder} holds a run already", hint="go on with it by --resume, or give another folder with --out"
+        )
+    return None
+
+
+def assemble(
+    model: Model,
+    objective: Objective,
+    split: Images,
+    settings: TrainingSettings,
+    decisions: Decisions,
+    found: files.Checkpoint | None,
+    *,
+    folder: Path,
+    warn: Callable[[str], None],
+) -> Session:
+    """Builds every part and restores the checkpoint into them.
+
+    Raises:
+        CheckpointError: the checkpoint is of another model, or of a run with other data, seed or batch size.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision="no", cpu=decisions.device == "cpu")
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    device = accelerator.device if world_size > 1 else torch.device(decisions.device)
+    place(model, device=str(device), precision=decisions.precision, channels_last=decisions.channels_last)
+    model.train()
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    options: OptimizerOptions = settings.optimizer()
+    schedule: Schedule | None = settings.schedule() if settings.schedule else None
+    optimizer = options.make(parameters)
+    average = MovingAverage(parameters, settings.ema) if settings.ema is not None else None
+    update = Update(model, optimizer, average=average, clip_norm=settings.clip_norm, num_processes=world_size)
+    live = Live(model, optimizer, update, average, Meter(device), Counters())
+    fixed = {"seed": settings.seed, "batch_size": decisions.batch_size, "images": len(split)}
+    compiled = decisions.compile
+    if found is not None:
+        _check_fixed(fixed, found.state["fixed"])
+        _compare_environment(environment(device, world_size), found.state["environment"], warn)
+        restore(live, found, files.checkpoint_path(folder, found.state["counters"]["step"]))
+        compiled = compiled and found.state["compiled"]
+
+    def learning_rate(step: int) -> float:
+        factor = schedule.factor(step, decisions.length) if schedule else 1.0
+        return options.learning_rate * factor
+
+    batches = Batches(
+        split.to(device),
+        seed=settings.seed,
+        batch_size=decisions.batch_size,
+        steps_per_epoch=decisions.steps_per_epoch,
+        noise_shape=(objective.num_samples, model.noise_size),
+        dtype=dtype_of(decisions.precision),
+        device=device,
+        channels_last=decisions.channels_last,
+        rank=rank,
+        world_size=world_size,
+    )
+    module = accelerator.prepare_model(TrainingStep(model, objective), device_placement=False)
+    return Session(
+        live=live,
+        batches=batches,
+        forward_backward=ForwardBackward(module, compiled=compiled, warn=warn),
+        learning_rate=learning_rate,
+        device=device,
+        dtype=dtype_of(decisions.precision),
+        rank=rank,
+        world_size=world_size,
+        fixed=fixed,
+    )
+
+
+def _check_fixed(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    for name, value in here.items():
+        if there.get(name) != value:
+            raise CheckpointError(
+                f"cannot resume: the run was begun with {name} = {there.get(name)}; got {value}",
+                hint="resume with the run's own recipe and data",
+            )
+
+
+def _compare_environment(here: Mapping[str, Any], there: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    changed = [f"{name} {there.get(name)} -> {value}" for name, value in here.items() if there.get(name) != value]
+    if changed:
+        warn(f"resuming elsewhere ({', '.join(changed)}): the rest of the run may differ in the last bits")
