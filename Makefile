@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format kill-test clean
+.PHONY: demo test lint format docs kill-test clean
 
 demo: $(STAMP)
 	$(BIN)/tightbound demo
@@ -21,6 +21,10 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# The tables of components, from the code.
+docs: $(STAMP)
+	$(BIN)/python docs/tables.py
 
 # 200 kills at random moments, each followed by a resume, against the uninterrupted run. Long: not part of the tests.
 kill-test: $(STAMP)

@@ -51,7 +51,9 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as training.epochs=10.")]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 Seed = Annotated[int, typer.Option(help="Of the random numbers.")]
-SplitName = Annotated[str, typer.Option("--split", metavar="test|validation|train", help="Which images.")]
+SplitName = Annotated[
+    str | None, typer.Option("--split", metavar="test|validation|train", help="Which images. [default: test]")
+]
 CheckpointName = Annotated[
     str, typer.Option("--checkpoint", metavar="auto|last|best", help="Weights; auto is the best, where there is one.")
 ]
@@ -70,10 +72,14 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere in the line.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere in the line.")
+    ] = False,
     modules: Annotated[
         list[str] | None,
-        typer.Option("--import", metavar="MODULE", help="Import a module with components of yours. Anywhere in the line."),
+        typer.Option(
+            "--import", metavar="MODULE", help="Import a module with components of yours. Anywhere in the line."
+        ),
     ] = None,
 ) -> None:
     """Read the options of all commands."""
@@ -96,7 +102,9 @@ def demo(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped name (tightbound recipes) or a YAML file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A shipped name (tightbound recipes) or a YAML file.")
+    ],
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/RECIPE-TIME-seedN]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -124,8 +132,10 @@ def evaluate(
     method: Annotated[str, typer.Option(metavar="importance", help="How log p(x) is estimated.")] = "importance",
     samples: Annotated[int | None, typer.Option(help="K an image. [default: the method's]")] = None,
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
-    split: SplitName = "test",
-    data: Annotated[str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")] = None,
+    split: SplitName = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
+    ] = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the per-image values.")] = None,
@@ -162,8 +172,10 @@ def reconstruct(
     run: RunPath,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
     number: Annotated[int, typer.Option(min=1, help="How many images.")] = 16,
-    split: SplitName = "test",
-    data: Annotated[str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")] = None,
+    split: SplitName = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
+    ] = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
     device: Device = None,
@@ -182,7 +194,7 @@ def encode(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A shipped name, a folder, an .npy or .npz file.")],
     out: Annotated[Path, typer.Option(metavar="FILE.npz", help="What to write.")],
     samples: Annotated[int, typer.Option(min=1, help="Posterior samples an image.")] = 1,
-    split: SplitName = "test",
+    split: SplitName = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
     device: Device = None,
@@ -196,9 +208,9 @@ def encode(
 @app.command()
 def report(run: RunPath) -> None:
     """Write the run's report again, from what its folder holds."""
-    from tightbound.commands.report import report_run
+    from tightbound.commands.report import report_path
 
-    typer.echo(report_run(run))
+    typer.echo(report_path(run))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A model whose evidence, posterior and KL are known: z ~ N(0, I), x | z ~ N(W z + b, s² I), q = the posterior, rescaled."""
+"""A model of known evidence, posterior and KL: z ~ N(0, I), x | z ~ N(W z + b, s² I), q = the posterior, rescaled."""
 
 from __future__ import annotations
 

@@ -94,10 +94,16 @@ def test_lists_of_components():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"front": "plane"}, "cart.front.kind: got 'plane'; expected one of disc, plain\n  hint: did you mean 'plain'?"),
+        (
+            {"front": "plane"},
+            "cart.front.kind: got 'plane'; expected one of disc, plain\n  hint: did you mean 'plain'?",
+        ),
         ({"front": {"kind": 3}}, "cart.front.kind: got 3; expected one of disc, plain"),
         ({"front": 3}, "cart.front: got 3; expected the kind of wheel, or a mapping with its keys"),
-        ({"frnt": {}}, "cart.frnt: unknown key; expected one of front, horn, spare, wheels\n  hint: did you mean 'front'?"),
+        (
+            {"frnt": {}},
+            "cart.frnt: unknown key; expected one of front, horn, spare, wheels\n  hint: did you mean 'front'?",
+        ),
         ({"front": {"spoke": 3}}, "cart.front.spoke: unknown key; expected one of spokes, rim"),
         ({"front": {"spokes": 2}}, "cart.front.spokes: got 2; expected a whole number >= 3"),
         ({"front": {"rim": "steal"}}, "cart.front.rim: got 'steal'; expected one of steel, wood\n  hint: did you mean"),

@@ -122,7 +122,10 @@ def test_a_missing_file_is_named(tmp_path):
         ("- 1\n- 2\n", r"a\.yaml: got list; expected a mapping of sections"),
         ("", r"a\.yaml: got NoneType; expected a mapping of sections"),
         ("training: {epochs: 1, epochs: 2}\n", r"a\.yaml line 1: not a YAML mapping: the key 'epochs' is given twice"),
-        ("training: !!python/object:os.system {}\n", r"a\.yaml line 1: not a YAML mapping: could not determine a constructor"),
+        (
+            "training: !!python/object:os.system {}\n",
+            r"a\.yaml line 1: not a YAML mapping: could not determine a constructor",
+        ),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):

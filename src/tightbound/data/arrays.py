@@ -7,14 +7,14 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tightbound.data.images import Images, Parts, to_storage
-from tightbound.data.storage import as_tensor, find_levels, from_numpy, to_channels_first
+from tightbound.data.progress import Progress
+from tightbound.data.storage import as_tensor, darkness, find_levels, to_channels_first
 from tightbound.errors import DataError
 
 MAPPED_ABOVE = 4 << 30  # bytes: larger .npy files are read from the disk, batch by batch
@@ -26,7 +26,7 @@ _IMAGE_WORD, _LABEL_WORD = r"(x|images|pixels|data)", r"(y|labels?|targets?)"
 _IMAGE_KEY = re.compile(rf"({_IMAGE_WORD}_)?{_PART}(_{_IMAGE_WORD})?")
 _LABEL_KEY = re.compile(rf"{_LABEL_WORD}_{_PART}|(?P<first>train|validation|valid|val|test)_{_LABEL_WORD}")
 _ALL_IMAGES, _ALL_LABELS = ("x", "images", "pixels", "data", "samples", "arr_0"), ("y", "labels", "targets")
-_BROKEN = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_BROKEN = (ValueError, TypeError, AttributeError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def parts_of_arrays(
@@ -35,7 +35,7 @@ def parts_of_arrays(
     """Checked parts of a set.
 
     Args:
-        images: arrays by part: ``train`` and, if there are any, ``validation`` and ``test``; ``storage`` says which pass.
+        images: arrays by part: ``train`` and, if there are any, ``validation`` and ``test``.
         labels: (N) integers by part.
         where: what they are called in a message.
         levels: the gray levels that are expected, if only these will do.
@@ -55,7 +55,8 @@ def parts_of_arrays(
         part: _images(tensor, found, _labels((labels or {}).get(part), len(tensor), names[part]), mapped[part])
         for part, tensor in pixels.items()
     }
-    notes = () if all(raw[part].ndim == 3 or pixels[part].is_contiguous() for part in raw) else (_LAYOUT_NOTE,)
+    moved = any(raw[part].ndim == 4 and raw[part].shape != pixels[part].shape for part in raw)
+    notes = (*((_LAYOUT_NOTE,) if moved else ()), *(darkness(list(pixels.values())) if levels is None else ()))
     return Parts(made["train"], made.get("validation"), made.get("test"), notes)
 
 
@@ -71,31 +72,30 @@ def _images(pixels: Tensor, levels: int | None, labels: Tensor | None, mapped: b
 def _labels(labels: Array | None, count: int, where: str) -> Tensor | None:
     if labels is None:
         return None
-    tensor = labels.detach().cpu() if isinstance(labels, Tensor) else from_numpy(np.asarray(labels))
-    tensor = tensor.squeeze(-1) if tensor.ndim == 2 and tensor.shape[-1] == 1 else tensor
-    if tensor.shape != (count,):
-        raise DataError(f"{where}: expected {count} labels, one an image; got shape {tuple(tensor.shape)}")
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise DataError(f"{where}: expected integer labels; got {str(tensor.dtype).removeprefix('torch.')}")
-    return tensor.to(torch.int64)
+    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    array = array.reshape(-1) if array.shape == (count, 1) else array
+    if array.shape != (count,):
+        raise DataError(f"{where}: expected {count} labels, one an image; got shape {array.shape}")
+    if array.dtype.kind not in "iub":
+        raise DataError(f"{where}: expected integer labels; got {array.dtype}")
+    return torch.from_numpy(array.astype(np.int64))
 
 
-def read_array_file(path: Path, *, levels: int | None = None) -> Parts:
+def read_array_file(path: Path, progress: Progress = None, *, levels: int | None = None) -> Parts:
     """The images of an .npy file, or of an .npz file with or without parts of its own.
 
-    An .npz may name its parts: ``train``, ``valid`` or ``validation``, ``test``, also as ``x_train`` or ``train_images``,
-    with labels ``y_train`` or ``train_labels``. Otherwise its images are ``x``, ``images``, ``pixels``, ``data`` or its
-    only array of images.
+    An .npz may name its parts: ``train``, ``valid`` or ``validation``, ``test``, also as ``x_train`` or
+    ``train_images``, with labels ``y_train`` or ``train_labels``. Otherwise its images are ``x``, ``images``,
+    ``pixels``, ``data``, ``samples`` or its only array of images.
 
     Raises:
         DataError: for a file that cannot be read, that holds Python objects, or whose arrays are no images.
     """
     try:
-        large = path.suffix == ".npy" and path.stat().st_size > MAPPED_ABOVE
-        loaded: Any = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return parts_of_arrays({"train": loaded}, where=path.name, levels=levels)
-        with loaded:
+        if path.suffix == ".npy":
+            return parts_of_arrays({"train": _load_npy(path, progress)}, where=path.name, levels=levels)
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
             arrays = {key: loaded[key] for key in loaded.files}
     except DataError:
         raise
@@ -105,13 +105,20 @@ def read_array_file(path: Path, *, levels: int | None = None) -> Parts:
     return parts_of_arrays(images, labels, where=path.name, levels=levels)
 
 
+def _load_npy(path: Path, progress: Progress) -> np.ndarray:
+    large = path.stat().st_size > MAPPED_ABOVE
+    if large and progress is not None:
+        progress(f"checking {path.name}, which is read from the disk")
+    return np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
+
+
 def _unreadable(path: Path, error: Exception) -> DataError:
-    if "allow_pickle" in str(error):
+    if str(error).startswith("Object arrays"):
         hint = "save the images as one array of numbers"
         return DataError(f"{path}: expected an array of numbers; got Python objects", hint=hint)
-    return DataError(
-        f"{path}: not a readable {path.suffix} file: {error}", hint="save it again with numpy.save or savez"
-    )
+    # What numpy says of anything that is no array is about pickles, which would mislead.
+    reason = "it holds no array" if "pickle" in str(error) else str(error) or type(error).__name__
+    return DataError(f"{path}: not a readable {path.suffix} file: {reason}", hint="save it again with numpy")
 
 
 def _by_part(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[dict[str, Array], dict[str, Array]]:

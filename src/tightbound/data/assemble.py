@@ -45,8 +45,8 @@ def assemble(name: str, parts: Parts, settings: DataSettings, habits: Habits) ->
     check_dequantize(parts.train.levels, binarize, settings)
     total = len(parts.train)
     train, test = parts.train, parts.test
-    if test is None:
-        count = _tenth(total) if habits.test is None else habits.test
+    count = _tenth(total) if habits.test is None else habits.test
+    if test is None and count > 0:
         seed = settings.seed if habits.test_seed is None else habits.test_seed
         train, test = _hold_out(name, train, count, seed, "test split")
         if habits.test is None:
@@ -55,22 +55,24 @@ def assemble(name: str, parts: Parts, settings: DataSettings, habits: Habits) ->
             )
     train, validation = _validation(name, train, parts.validation, total, settings, habits, notes)
     if settings.train_split == "test":
+        if test is None:
+            raise DataError(f"{name}: expected test images to train on (data.train_split=test); it has none")
         train = test
         notes.append("trained on the test images (data.train_split=test): numbers on them are training numbers")
     train = _limited(name, train, settings, notes)
     _check_shape(name, train, settings)
 
-    def split(images: Images) -> Split:
-        return Split(images, binarize, settings.dequantize)
+    def split(images: Images | None) -> Split | None:
+        return None if images is None else Split(images, binarize, settings.dequantize)
 
-    return Data(name, split(train), None if validation is None else split(validation), split(test), tuple(notes))
+    return Data(name, Split(train, binarize, settings.dequantize), split(validation), split(test), tuple(notes))
 
 
 def whole(parts: Parts, settings: DataSettings, habits: Habits) -> Split:
     """The test images of a set if it names some, else all of them, as one split."""
     parts, binarize = binarized(parts, settings, habits.binarize, [])
     check_dequantize(parts.train.levels, binarize, settings)
-    return Split(parts.test or parts.train, binarize=binarize, dequantize=settings.dequantize)
+    return Split(parts.train if parts.test is None else parts.test, binarize, settings.dequantize)
 
 
 def _tenth(count: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tightbound.data.atomic import replacing
 from tightbound.data.locate import cache_root
+
+_VERSION = 1  # raise it when what is kept under a key changes: decoding, resizing, layout
 
 Built = tuple[np.ndarray, dict[str, Any]]
 
@@ -35,10 +37,10 @@ def cached_with_facts(name: str, sources: Iterable[Path], settings: object, buil
         settings: all else that it depends on; its ``repr`` must say so.
         build: makes the array and the facts.
     """
-    paths = [Path(source).resolve() for source in sources]
+    paths = [Path(source).absolute() for source in sources]
     folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
     entry = cache_root() / "converted" / f"{_safe(name)}-{_hash(folder, settings)}"
-    key = _hash(*((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths), settings)
+    key = _hash(*((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths), settings, _VERSION)
     found = _read(entry, key)
     if found is None:
         found = build()
@@ -68,29 +70,15 @@ def _read(entry: Path, key: str) -> Built | None:
 
 def _write(entry: Path, key: str, array: np.ndarray, facts: dict[str, Any]) -> None:
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        _replace(entry.with_suffix(".npy"), lambda path: _save(path, array))
+        with replacing(entry.with_suffix(".npy")) as part, part.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
         size = entry.with_suffix(".npy").stat().st_size
         about = {"key": key, "size": size, "crc32": _checksum(array), "facts": facts}
-        _replace(entry.with_suffix(".json"), lambda path: path.write_text(json.dumps(about)))
+        with replacing(entry.with_suffix(".json")) as part:
+            part.write_text(json.dumps(about))
     except OSError:
         return  # a full or read-only disk costs the next start some time, nothing else
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
 def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"))
+    return zlib.crc32(np.ascontiguousarray(array).data)

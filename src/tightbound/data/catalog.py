@@ -152,7 +152,7 @@ def _own_path(path: Path, settings: DataSettings, progress: Progress, levels: in
     if path.is_dir():
         return _Found(name, read_folder(path, settings, progress, levels=levels), Habits())
     if path.is_file() and path.suffix in (".npy", ".npz"):
-        return _Found(name, read_array_file(path, levels=levels), Habits())
+        return _Found(name, read_array_file(path, progress, levels=levels), Habits())
     if path.is_file():
         raise DataError(
             f"{path}: expected a folder of images, or an .npy or .npz file; got a {path.suffix or 'plain'} file"

@@ -53,7 +53,7 @@ def read_header(path: Path) -> Header | Unreadable:
         if image.mode not in _GRAY + _COLOR:
             return Unreadable(f"expected 8 bits a channel; got pixels of mode {image.mode}")
         width, height = image.size
-        if image.getexif().get(_ORIENTATION) in _ROTATED:
+        if _has_exif(image) and image.getexif().get(_ORIENTATION) in _ROTATED:
             width, height = height, width
         transparent = image.mode in _ALPHA or "transparency" in image.info
         return Header("gray" if image.mode in _GRAY else "rgb", height, width, transparent)
@@ -85,11 +85,23 @@ def _with_image(path: Path, use: Callable[[Image], T]) -> T | Unreadable:
     import PIL.Image
 
     try:
-        with PIL.Image.open(path) as image:
+        # Not PIL.Image.open(path): by name, Pillow maps plain TIFFs into memory and gets turned ones wrong (13.0).
+        with path.open("rb") as file, PIL.Image.open(file) as image:
             return use(image)
+    except MemoryError:
+        raise
+    except PIL.UnidentifiedImageError:
+        return Unreadable("empty" if path.stat().st_size == 0 else "no image format that Pillow knows")
     except Exception as error:  # the plugins raise OSError, SyntaxError, ValueError, struct.error, EOFError and more
-        reason = str(error).replace(str(path), path.name).replace(repr(str(path)), path.name)
-        return Unreadable(reason or type(error).__name__)
+        return Unreadable(str(error) or type(error).__name__)
+
+
+def _has_exif(image: Image) -> bool:
+    """Whether a rotation may be noted: asked before the pixels are read, which ``getexif`` of a plain PNG would do.
+
+    A TIFF says no, and is turned by Pillow itself.
+    """
+    return "exif" in image.info
 
 
 def _flat(image: Any, color: str) -> Any:
@@ -97,7 +109,8 @@ def _flat(image: Any, color: str) -> Any:
     import PIL.Image
     import PIL.ImageOps
 
-    image = PIL.ImageOps.exif_transpose(image)
+    if _has_exif(image):
+        image = PIL.ImageOps.exif_transpose(image)
     if image.mode in _ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tightbound.data.atomic import replacing
 from tightbound.data.progress import Progress, Ticker
 from tightbound.errors import DataError
 
-_TIMEOUT = 30  # seconds without a byte
+_TIMEOUT = (10.0, 30.0)  # seconds without an answer, and without a byte
 _ROUNDS = 2  # each address is tried so often, in turn
 
 
 def fetch(
-    urls: Sequence[str], destination: Path, *, checksum: str, progress: Progress = None, timeout: float = _TIMEOUT
+    urls: Sequence[str],
+    destination: Path,
+    *,
+    checksum: str,
+    progress: Progress = None,
+    timeout: tuple[float, float] = _TIMEOUT,
+    hint: str = "",
 ) -> Path:
     """The file, from the first address that gives it whole.
 
@@ -28,7 +33,8 @@ def fetch(
         destination: where it goes. A file that lies there with the right checksum is kept.
         checksum: ``"sha256:..."`` or ``"md5:..."``.
         progress: told how far a slow download is.
-        timeout: seconds without a byte after which an address is given up.
+        timeout: seconds without an answer, and without a byte, after which an address is given up.
+        hint: what to do if no address gives the file.
 
     Raises:
         DataError: if no address gives it, with what each of them said; or if ``destination`` cannot be written.
@@ -45,48 +51,38 @@ def fetch(
             return destination
         failures[url] = failure
     said = "; ".join(f"{url}: {failure}" for url, failure in failures.items()) or "no address is known"
-    raise DataError(
-        f"cannot download {destination.name}: {said}", hint=f"get it another way and put it at {destination}"
-    )
+    raise DataError(f"cannot download {destination.name}: {said}", hint=hint or f"put the file at {destination}")
 
 
-def _try(url: str, destination: Path, algorithm: str, digest: str, progress: Progress, timeout: float) -> str | None:
+def _try(
+    url: str, destination: Path, algorithm: str, digest: str, progress: Progress, timeout: tuple[float, float]
+) -> str | None:
     """None if the file is now there, else why it is not."""
     import pooch
     import requests
 
-    part = _temporary(destination)
     try:
-        # Any: pooch's annotation says bool where its documentation allows an object that acts like a bar.
-        bar: Any = _Bar(destination.name, progress)
-        pooch.HTTPDownloader(progressbar=bar, timeout=timeout)(url, str(part), None)
-        if (found := _digest(part, algorithm)) != digest:
-            return f"wrong checksum ({algorithm} {found}, expected {digest})"
-        os.replace(part, destination)
-        return None
+        with replacing(destination) as part:
+            # Any: pooch's annotations are narrower than its documentation, which allows a bar and two timeouts.
+            options: Any = {"progressbar": _Bar(destination.name, progress), "timeout": timeout}
+            pooch.HTTPDownloader(**options)(url, str(part), None)
+            if (found := _digest(part, algorithm)) != digest:
+                raise _WrongChecksumError(f"wrong checksum ({algorithm} {found}, expected {digest})")
+    except _WrongChecksumError as error:
+        return str(error)
     except requests.HTTPError as error:
         status = "an error" if error.response is None else f"status {error.response.status_code}"
         return f"the server answers {status}"
-    except requests.RequestException as error:
+    except requests.RequestException as error:  # before OSError, of which it is one
         return _reason(error)
     except OSError as error:
-        raise DataError(
-            f"{destination}: cannot be written: {error}", hint="set TIGHTBOUND_CACHE to another folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+        hint = "set TIGHTBOUND_CACHE to another folder"
+        raise DataError(f"{destination}: cannot be written: {error}", hint=hint) from error
+    return None
 
 
-def _temporary(destination: Path) -> Path:
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{destination.name}.", suffix=".part", dir=destination.parent)
-    except OSError as error:
-        raise DataError(
-            f"{destination}: cannot be written: {error}", hint="set TIGHTBOUND_CACHE to another folder"
-        ) from error
-    os.close(handle)
-    return Path(name)
+class _WrongChecksumError(Exception):
+    pass
 
 
 def _reason(error: Exception) -> str:

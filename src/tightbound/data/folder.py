@@ -55,15 +55,14 @@ def read_folder(folder: Path, settings: DataSettings, progress: Progress = None,
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
+    """By path; what is hidden, or lies in a hidden folder, is none."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    shown = sorted(name.parts for name in names if not any(part.startswith(".") for part in name.parts))
+    files = [path for path in (folder.joinpath(*parts) for parts in shown) if path.is_file()]
     if not files:
         kinds = ", ".join(sorted(SUFFIXES))
         raise DataError(f"{folder}: expected images; found none", hint=f"files that are read: {kinds}")
-    return sorted(files, key=lambda path: path.relative_to(folder).parts)
+    return files
 
 
 def _read(

@@ -44,12 +44,16 @@ class Mnist(DataSet):
 
     def how_to_get(self) -> str:
         """Where to put the files."""
-        return f"downloaded when first used; or {where_to_put('mnist', [f'{name}.gz' for name in FILES])}"
+        return f"downloaded when first used; or {_where()}"
 
     def read(self, progress: Progress = None) -> Parts:
         """The images, after their checksums."""
         train_images, train_labels, test_images, test_labels = (_open(name, progress) for name in FILES)
         return Parts(train=_images(train_images, train_labels), test=_images(test_images, test_labels))
+
+
+def _where() -> str:
+    return where_to_put("mnist", [f"{name}.gz" for name in FILES])
 
 
 def _find(name: str) -> Path | None:
@@ -62,7 +66,8 @@ def _open(name: str, progress: Progress) -> np.ndarray:
     if path is None:
         file = f"{name}.gz"
         target = cache_root() / "mnist" / file
-        path = fetch([mirror + file for mirror in MIRRORS], target, checksum=f"md5:{md5_gz}", progress=progress)
+        urls = [mirror + file for mirror in MIRRORS]
+        path = fetch(urls, target, checksum=f"md5:{md5_gz}", progress=progress, hint=_where())
     return read_idx(path, ndim=3 if "images" in name else 1, md5=md5)
 
 

@@ -112,6 +112,16 @@ def _levels_of(array: Tensor, where: str, expected: int | None) -> int | None:
     return expected
 
 
+def darkness(arrays: Sequence[Tensor]) -> tuple[str, ...]:
+    """A remark if bytes use less than half of their range: they may be levels of another scale, such as 0 to 16."""
+    if not all(array.dtype is torch.uint8 for array in arrays):
+        return ()
+    largest = max(max(_byte_values(array)) for array in arrays)
+    if not 1 < largest < 128:
+        return ()
+    return (f"no pixel is above {largest} of 255; if {largest} means white, give x / {largest} as floats",)
+
+
 def _byte_values(array: Tensor) -> set[int]:
     counts = torch.zeros(256, dtype=torch.int64)
     for _, chunk in _chunks(array):
@@ -151,7 +161,7 @@ def _check_range(array: Tensor, where: str) -> None:
 
 def _range_hint(low: float, high: float) -> str:
     if low >= 0 and high <= 255:
-        return "divide by 255, or give them as uint8"
+        return "divide by the largest value that a pixel can have, such as 255"
     if low >= -1 and high <= 1:
         return "if they are scaled to [-1, 1], give (x + 1) / 2"
     return "rescale them to [0, 1]"

@@ -18,7 +18,9 @@ from tightbound.numerics import NOISE_SAMPLE_BLOCK
 
 _NOISE_IMAGE_TILE = 32  # images that share a noise generator: a smaller tile would draw noise to throw it away
 _KEPT_BYTES = 64 * 2**20  # log-weights of one tile
-_CPU_BYTES = 128 * 2**20
+_CPU_BYTES = (
+    32 * 2**20
+)  # more is slower: MLP and convolutional decoders are fastest while activations stay in the caches
 _GPU_BYTES = 2 * 2**30
 _TENSORS_PER_ACTIVATION = 4  # the largest activation, the one it is made from, and the likelihood's temporaries
 
@@ -61,7 +63,7 @@ def probe_chunk(model: Model, x: Tensor) -> int:
     """How many (image, sample) pairs fit the memory budget, measured by one draw of one pair.
 
     The largest output of any module, image, latent or noise of the pair, times 4 (it, what it is made from, and the
-    temporaries of the density), against 128 MiB on a CPU and an eighth of the free memory, at most 2 GiB, on a GPU.
+    temporaries of the density), against 32 MiB on a CPU and an eighth of the free memory, at most 2 GiB, on a GPU.
 
     Args:
         model: on its device, in eval mode.

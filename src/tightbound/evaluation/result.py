@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tightbound.evaluation.diagnostics import interval_of_mean
+from tightbound.evaluation.diagnostics import interval_of_mean, intervals
 from tightbound.evaluation.pareto import PARETO_K_LIMIT
 from tightbound.evaluation.sentence import Measure, describe
 
@@ -115,6 +115,11 @@ class Estimate:
             uneven=self.images_k_over_0_7,
             impossible=int(np.isneginf(self.per_image.get("log_likelihood", np.zeros(0))).sum()),
         )
+
+    def intervals(self) -> np.ndarray:
+        """(n, 2) 95 % interval of each image's log p(x), nats; NaN where k̂ is above 0.7 or unknown."""
+        names = ("log_likelihood", "standard_error", "pareto_k")
+        return intervals(*(torch.from_numpy(self.per_image[name]) for name in names), num_samples=self.samples).numpy()
 
     def to_row(self) -> dict[str, Any]:
         """The row of ``evaluation.json`` and ``--json``: JSON types only, null for None and for what is not finite."""

@@ -35,7 +35,7 @@ def describe(
     elif uneven:
         parts.append(
             f"in {_of(uneven, images)} the weights are too uneven to trust (Pareto k > 0.7): "
-            "the bound holds, its error does not"
+            "the bound holds there, its stated error does not"
         )
     else:
         parts.append(f"the weights are even enough to trust in {_all(images)} (Pareto k ≤ 0.7)")

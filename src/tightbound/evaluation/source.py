@@ -58,7 +58,7 @@ class Images:
         if self.num_images == 0:
             raise DataError("expected at least one image to evaluate; got none")
         labels = getattr(self._source, "labels", None)
-        self.labels: Tensor | None = None if labels is None else labels[: self.num_images].cpu()
+        self.labels: Tensor | None = None if labels is None else torch.as_tensor(labels)[: self.num_images].cpu()
         self.log_volume = float(getattr(self._source, "log_volume", 0.0))
 
     @property

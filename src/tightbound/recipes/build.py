@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -63,7 +65,9 @@ def build(recipe: Recipe, facts: DataFacts) -> Built:
     check_capabilities(recipe, model, objective)
     measure, labels = check_likelihood(model.likelihood, facts, recipe.gray_protocol)
     if "batch_dependent" in model.capabilities:
-        notes += ("batch statistics: training logs are of the training mode, every reported number of the evaluation mode",)
+        notes += (
+            "batch statistics: training logs are of the training mode, every reported number of the evaluation mode",
+        )
     return Built(recipe, facts, model, objective, measure, notes + labels)
 
 
@@ -94,7 +98,7 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
         )
 
 
-def _make(path: str, factory):  # noqa: ANN001, ANN202
+def _make(path: str, factory: Callable[[], Any]) -> Any:
     try:
         return factory()
     except RecipeError:

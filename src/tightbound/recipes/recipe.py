@@ -78,12 +78,14 @@ class Recipe:
         return {**head, **{name: plain(getattr(self, name)) for name in sections}}
 
 
-def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str | Mapping[str, Any]] = ()
+) -> Recipe:
     """Reads and validates a recipe.
 
     Args:
         recipe: a shipped name, the path of a YAML file, its content, or a recipe.
-        overrides: such as ``training.epochs=10``.
+        overrides: such as ``training.epochs=10``, or mappings of sections.
 
     Raises:
         RecipeError: with the path of the key, what was given, what is allowed and the nearest match.
@@ -100,11 +102,13 @@ def validate(source: Source) -> Recipe:
     given = source.content
     for key in given:
         if key not in known:
-            raise RecipeError(f"{key}: unknown section; expected one of {', '.join(known)}", hint=nearest_hint(key, known))
+            raise RecipeError(
+                f"{key}: unknown section; expected one of {', '.join(known)}", hint=nearest_hint(key, known)
+            )
     return Recipe(
         name=source.name,
         description=read_value("description", str, given.get("description", "")),
-        data=_read_data(given.get("data")),
+        data=read_settings("data", DataSettings, given.get("data")),
         model=read_component("model", "model", given.get("model"), Factory("model", "vae")),
         objective=read_component("objective", "objective", given.get("objective"), Factory("objective", "elbo")),
         training=read_settings("training", TrainingSettings, given.get("training")),
@@ -116,16 +120,6 @@ def validate(source: Source) -> Recipe:
         gray_protocol=read_value("gray_protocol", bool, given.get("gray_protocol", False)),
         source={"name": source.name, **given},
     )
-
-
-def _read_data(given: Any) -> DataSettings:
-    data = read_settings("data", DataSettings, given)
-    if data.name == YOUR_DATA:
-        raise RecipeError(
-            "data.name: this recipe is for your own images and needs to know where they are",
-            hint="add data.name=FOLDER (a folder of images, an .npy or an .npz file)",
-        )
-    return data
 
 
 def _read_evaluation(given: Any) -> tuple[Factory, ...]:

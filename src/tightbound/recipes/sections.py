@@ -1,4 +1,4 @@
-"""Sections of a recipe against the registry: components and settings, every default filled in, every error with its path."""
+"""Sections of a recipe against the registry: every default filled in, every error with its path."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _read_kind(
-    path: str, family: str, given: Mapping[str, Any], default: Factory | None, kind_key: str
-) -> str:
+def _read_kind(path: str, family: str, given: Mapping[str, Any], default: Factory | None, kind_key: str) -> str:
     known = kinds(family) + (["auto"] if family == AUTO_LIKELIHOOD.family else [])
     if kind_key in given:
         kind = given[kind_key]

@@ -42,25 +42,25 @@ def describe(name: str) -> str:
     return str(_parse(shipped()[name]).get("description", ""))
 
 
-def read_source(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Source:
+def read_source(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str | Mapping[str, Any]] = ()) -> Source:
     """Finds a recipe, resolves ``extends`` and applies ``key=value`` overrides.
 
     Args:
         recipe: a shipped name, the path of a YAML file, or the content itself.
-        overrides: such as ``training.epochs=10``; values are YAML.
+        overrides: such as ``training.epochs=10``, values are YAML; or mappings of sections.
 
     Raises:
         RecipeError: no such recipe, bad YAML, a cycle of ``extends``, an override without ``=``.
     """
     if isinstance(recipe, Mapping):
-        content = _join_parents(dict(recipe), Path(), ())
+        content = join({}, _join_parents(dict(recipe), Path(), ()))
         name = "recipe"
     else:
         path = _find(str(recipe), Path())
         content = _join_parents(_parse(path), path.parent, (path.resolve(),))
         name = path.stem
     for override in overrides:
-        content = join(content, _read_override(override))
+        content = join(content, override if isinstance(override, Mapping) else read_override(override))
     return Source(str(content.pop("name", name)), content)
 
 
@@ -75,6 +75,25 @@ def join(parent: Any, child: Any) -> Any:
     if "kind" in parent and "kind" in child and parent["kind"] != child["kind"]:
         return dict(child)
     return {**parent, **{key: join(parent.get(key), value) for key, value in child.items()}}
+
+
+def read_override(text: str) -> dict[str, Any]:
+    """``training.epochs=10`` as ``{"training": {"epochs": 10}}``.
+
+    Raises:
+        RecipeError: it is not ``key=value``, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"override {text!r}; expected key=value", hint="for example training.epochs=10")
+    try:
+        content: Any = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError:
+        raise RecipeError(f"{key}: got {value!r}; expected a YAML value", hint="put text in quotes") from None
+    for part in reversed(parts):
+        content = {part: content}
+    return content
 
 
 def _find(recipe: str, beside: Path) -> Path:
@@ -101,20 +120,6 @@ def _join_parents(content: dict[str, Any], folder: Path, seen: tuple[Path, ...])
         raise RecipeError(f"extends: recipes extend each other in a circle: {names}")
     parent = _join_parents(_parse(path), path.parent, (*seen, path.resolve()))
     return join({key: value for key, value in parent.items() if key not in _NOT_INHERITED}, content)
-
-
-def _read_override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    parts = key.split(".")
-    if not equals or not all(parts):
-        raise RecipeError(f"override {text!r}; expected key=value", hint="for example training.epochs=10")
-    try:
-        content: Any = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError:
-        raise RecipeError(f"{key}: got {value!r}; expected a YAML value", hint="put text in quotes") from None
-    for part in reversed(parts):
-        content = {part: content}
-    return content
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _describe_range(mark: Any) -> str:
             return ""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(_with_numeric_text(annotation), config=ConfigDict(strict=True, allow_inf_nan=False))
 

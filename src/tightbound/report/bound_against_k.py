@@ -33,8 +33,11 @@ def bound_against_k(evaluation: Evaluation | None) -> Exhibit | None:
             axes.axhline(exact, color=TEAL, linestyle=(0, (4, 3)), label=f"exact {quantity(row)}")
             legend_above(axes)
         axes.margins(y=0.18)
-        for k, value, place in zip(samples[[0, -1]], values[[0, -1]], ("left", "right"), strict=True):
-            axes.annotate(fixed(value), (k, value), (0, 9), textcoords="offset points", ha=place)
+        # The first label stands below its point, the last above, unless the exact value is there.
+        ends = [(0, (4, -14), "left"), (-1, (0, 9 if exact is None else -16), "right")]
+        for end, offset, side in ends:
+            point = (samples[end], values[end])
+            axes.annotate(fixed(values[end]), point, offset, textcoords="offset points", ha=side)
         axes.set_xlabel("samples per image, K (log scale)")
         axes.set_ylabel("nats per image")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tightbound.report.exhibit import BLUE, FAINT, INK, MUTED, ORANGE, TEAL, Exhibit, chart
+from tightbound.report.exhibit import BLUE, FAINT, INK, MUTED, ORANGE, TEAL, WIDTH, Exhibit, chart
 from tightbound.report.formatting import count, with_error
 from tightbound.report.run_folder import Evaluation
 from tightbound.report.tables import elbo_spread, qualified, quantity
@@ -19,8 +19,9 @@ _95 = 1.96
 
 
 class _Point(NamedTuple):
-    label: str
     value: float
+    label: str
+    where: str
     monte_carlo: float | None
     images: float | None
     color: str
@@ -41,34 +42,45 @@ def bounds(evaluations: Sequence[Evaluation]) -> Exhibit | None:
             axes.plot(point.value, height, "o", color=point.color, markersize=7)
             text = with_error(point.value, point.monte_carlo)
             axes.annotate(text, (point.value, height), (0, 9), textcoords="offset points", ha="center", color=INK)
-        axes.set_yticks(range(len(points)), [point.label for point in reversed(points)])
-        axes.tick_params(axis="y", labelcolor=INK)
+            _name(axes, point.label, height, 1, INK)
+            _name(axes, point.where, height, -11, MUTED)
+        axes.set_yticks([])
         axes.set_ylim(-0.6, len(points) - 0.2)
         axes.margins(x=0.15)
         axes.grid(visible=False, axis="y")
+        axes.grid(visible=True, axis="x")
         axes.set_xlabel("nats per image", color=MUTED)
 
-    described = "; ".join(f"{p.label} {with_error(p.value, p.monte_carlo)} nats".replace("\n", ", ") for p in points)
+    described = "; ".join(f"{p.label} ({p.where}) {with_error(p.value, p.monte_carlo)} nats" for p in points)
     caption = (
         "Further right is better. Thin lines: 95 % interval over the choice of images (another test set of this size). "
         "Thick lines: 95 % interval of the Monte Carlo error on these very images, often narrower than the dot; "
         "the numbers carry its standard error."
     )
-    return chart("bounds", "Bounds", caption, f"Dot chart: {described}.", draw, size=(5.4, 1.25 + 0.62 * len(points)))
+    return chart("bounds", "Bounds", caption, f"Dot chart: {described}.", draw, size=(WIDTH, 1.25 + 0.62 * len(points)))
+
+
+def _name(axes: Axes, text: str, height: float, offset: float, color: str) -> None:
+    """One line left of the plot. Not a tick label: an SVG viewer with another font would misplace its second line."""
+    axes.annotate(
+        text,
+        (0, height),
+        (-8, offset),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        color=color,
+    )
 
 
 def _points(evaluation: Evaluation) -> list[_Point]:
     row = evaluation.row
-    where = f"{row.get('split', '')}, {row.get('method', '')}".strip(", ")
-    points = []
-    if row.get("elbo") is not None:
-        points.append(_Point(f"{qualified('ELBO', row)}\n{where}", row["elbo"], None, elbo_spread(evaluation), BLUE))
-    if row.get("log_likelihood") is not None:
-        samples = f", K = {count(row['samples'])}" if row.get("samples") else ""
-        label = f"{quantity(row)}\n{where}{samples}"
-        points.append(
-            _Point(label, row["log_likelihood"], row.get("standard_error"), row.get("standard_error_images"), ORANGE)
-        )
-    if row.get("exact") is not None:
-        points.append(_Point(f"exact {quantity(row)}\n{row.get('split', '')}", row["exact"], None, None, TEAL))
-    return [point for point in points if np.isfinite(point.value)]
+    samples = f"{row.get('method', '')}, K = {count(row['samples'])}" if row.get("samples") else row.get("method", "")
+    split = f"{row.get('split', '')} images"
+    images = row.get("standard_error_images")
+    given = [
+        (row.get("elbo"), qualified("ELBO", row), split, None, elbo_spread(evaluation), BLUE),
+        (row.get("log_likelihood"), quantity(row), samples, row.get("standard_error"), images, ORANGE),
+        (row.get("exact"), f"exact {quantity(row)}", split, None, None, TEAL),
+    ]
+    return [_Point(float(value), *rest) for value, *rest in given if value is not None and np.isfinite(value)]

@@ -50,15 +50,17 @@ def collect_pictures(
     Args:
         model: a trained model.
         split: held-out images, or None if there are none.
-        evaluation: an evaluation on that split (``read_run(folder).main``); ranks the images by its log p(x). Images
-            are shown with the pixel noise of its seed: the very pixels that were evaluated.
+        evaluation: an evaluation (``read_run(folder).main``); ranks the images by its log p(x) if it is of that
+            split. Images are shown with the pixel noise of its seed: the very pixels that were evaluated.
         seed: of everything drawn here.
-        split_name: what the page calls the split.
+        split_name: name of the split, as in the evaluation's row.
     """
     with _evaluating(model):
         samples, means = _sample(model, seed)
         if split is None or len(split) == 0:
             return Pictures(_numpy(samples), _numpy(means))
+        if evaluation is not None and evaluation.row.get("split") != split_name:
+            evaluation = None  # its image indices are of another split
         pixel_seed = seed if evaluation is None else int(evaluation.row.get("seed") or 0)
         shown = split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
         reconstructions, uncertainty = _reconstruct(model, shown, seed)
@@ -106,8 +108,8 @@ def _reconstruct(model: Model, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 def _rank(
     split: ImageSource, evaluation: Evaluation | None, pixel_seed: int
 ) -> tuple[RankedImages | None, RankedImages | None]:
-    arrays = None if evaluation is None else evaluation.per_image
-    if arrays is None or "index" not in arrays or int(arrays["index"].max(initial=0)) >= len(split):
+    arrays = {} if evaluation is None else evaluation.per_image or {}
+    if "index" not in arrays or int(arrays["index"].max(initial=0)) >= len(split):
         return None, None
     values = np.nan_to_num(arrays["log_likelihood"], nan=-np.inf)
     order = np.argsort(values, kind="stable")

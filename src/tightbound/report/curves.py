@@ -40,13 +40,13 @@ def _averaged(values: Array) -> Array:
     return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])
 
 
-def training_curves(metrics: Sequence[Row], main: Row) -> list[Exhibit]:
-    """ELBO, KL and speed, as far as the metrics have them."""
-    drawn = [_bound_curve(metrics, main), _kl_curve(metrics), _speed_curve(metrics)]
-    return [exhibit for exhibit in drawn if exhibit is not None]
+def bound_curve(metrics: Sequence[Row], main: Row) -> Exhibit | None:
+    """ELBO of training and validation, and the importance bound where training computes it; None without any.
 
-
-def _bound_curve(metrics: Sequence[Row], main: Row) -> Exhibit | None:
+    Args:
+        metrics: the lines of metrics.jsonl.
+        main: the main evaluation's row, or empty; decides how the numbers are called.
+    """
     train, validation = series(metrics, "train", "elbo"), series(metrics, "validation", "elbo")
     bound = series(metrics, "validation", "bound")
     elbo = qualified("ELBO", main)
@@ -69,7 +69,7 @@ def _bound_curve(metrics: Sequence[Row], main: Row) -> Exhibit | None:
     last = "; ".join(f"{label}: last value {fixed(y[-1])} nats" for label, (_, y), _ in curves)
     caption = "Higher is better. Training values are means over minibatches while the weights still move"
     caption += ", validation values are of held-out images" if len(curves) > 1 else ""
-    caption += ". The first epochs lie below the frame." if hidden else "."
+    caption += ". The start lies below the frame." if hidden else "."
     alt = f"Line chart of the ELBO during training. {last}."
     return chart("training", "ELBO during training", caption, alt, draw)
 
@@ -82,7 +82,7 @@ def _bound_label(metrics: Sequence[Row], name: str) -> str:
 
 def _floor(curves: list[Array]) -> float | None:
     """Lower edge that shows all but the steep start, if the start would squash the rest."""
-    later = np.concatenate([values[int(len(values) * _START) :] for values in curves])
+    later = np.concatenate([values[math.ceil((len(values) - 1) * _START) :] for values in curves])
     everything = np.concatenate(curves)
     height = later.max() - later.min()
     if height <= 0 or everything.min() > later.min() - height:
@@ -90,7 +90,8 @@ def _floor(curves: list[Array]) -> float | None:
     return float(later.min() - 0.1 * height)
 
 
-def _kl_curve(metrics: Sequence[Row]) -> Exhibit | None:
+def kl_curve(metrics: Sequence[Row]) -> Exhibit | None:
+    """KL of training and validation; None without any."""
     curves = [
         ("training mode", series(metrics, "train", "kl"), BLUE),
         ("validation", series(metrics, "validation", "kl"), ORANGE),
@@ -107,12 +108,13 @@ def _kl_curve(metrics: Sequence[Row]) -> Exhibit | None:
         axes.set_ylabel("nats per image")
         legend_above(axes)
 
-    caption = "KL(q(z | x) ‖ p(z)): what the code z says of an image. Near zero, the decoder ignores z."
+    caption = "KL(q(z | x) ‖ p(z)): what the code z carries of an image. Near zero, the decoder ignores z."
     last = "; ".join(f"{label}: last value {fixed(y[-1])} nats" for label, (_, y), _ in curves)
-    return chart("kl", "Rate (KL)", caption, f"Line chart of the KL during training. {last}.", draw)
+    return chart("kl", "Rate during training", caption, f"Line chart of the KL during training. {last}.", draw)
 
 
-def _speed_curve(metrics: Sequence[Row]) -> Exhibit | None:
+def speed_curve(metrics: Sequence[Row]) -> Exhibit | None:
+    """Images per second while training; None if not recorded."""
     x, y = series(metrics, "train", "images_per_second")
     if not len(x):
         return None

@@ -12,9 +12,7 @@ Group = tuple[str, list[tuple[str, str]]]
 
 def detail_groups(run: Run) -> list[Group]:
     """Headings with name and value pairs; plain values come first, under "Run"."""
-    content = {key: value for key, value in run.resolved.items() if key != "recipe"}
-    if "recipe" not in run.resolved and run.recipe:  # then the recipe's sections lie at the top: recipe.yaml shows them
-        content = {key: value for key, value in content.items() if f"{key}:" not in run.recipe}
+    content = {key: value for key, value in run.resolved.items() if key != "recipe"}  # shown as recipe.yaml
     plain = [(_words(key), _show(value)) for key, value in content.items() if not isinstance(value, Mapping)]
     groups = [("Run", plain)] + [
         (_words(key), list(_flat(value))) for key, value in content.items() if isinstance(value, Mapping)

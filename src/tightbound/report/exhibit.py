@@ -32,7 +32,9 @@ PALETTE = {
 }
 INK, MUTED, GRID, FAINT, BLUE, ORANGE, TEAL, PURPLE = PALETTE.values()
 
+WIDTH = 4.9  # inches of a chart: about a phone's width at one point a CSS pixel
 _PNG_DPI = 200
+_LEGEND_CHARACTERS = 56  # that fit beside each other over a chart
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ class Exhibit:
         name: file stem in ``figures/`` and key of the picture.
         title: short heading.
         caption: what one sees, in plain words, with units.
-        alt: what the picture shows, for those who do not see it.
-        markup: trusted HTML of the picture itself.
+        markup: trusted HTML of the picture itself, with a description for those who do not see it.
         png: the file in ``figures/``.
         wide: whether it takes the page's full width.
     """
@@ -52,7 +53,6 @@ class Exhibit:
     name: str
     title: str
     caption: str
-    alt: str
     markup: str
     png: bytes
     wide: bool = False
@@ -65,8 +65,7 @@ def chart(
     alt: str,
     draw: Callable[[Axes], None],
     *,
-    size: tuple[float, float] = (5.4, 3.2),
-    wide: bool = False,
+    size: tuple[float, float] = (WIDTH, 2.95),
 ) -> Exhibit:
     """An exhibit drawn with matplotlib.
 
@@ -74,10 +73,9 @@ def chart(
         name: see ``Exhibit``; also seeds the ids in the SVG, so that equal input gives equal bytes.
         title: see ``Exhibit``.
         caption: see ``Exhibit``.
-        alt: see ``Exhibit``.
+        alt: what the chart shows, for those who do not see it.
         draw: draws on the axes, in colors of the palette only.
         size: inches; kept small so that text stays legible when the chart shrinks to a phone's width.
-        wide: see ``Exhibit``.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -86,10 +84,12 @@ def chart(
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure.add_subplot())
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once: both files agree
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         figure.savefig(png, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None})
-    return Exhibit(name, title, caption, alt, inline_svg(svg.getvalue().decode(), name, alt), png.getvalue(), wide)
+    return Exhibit(name, title, caption, inline_svg(svg.getvalue().decode(), name, alt), png.getvalue())
 
 
 @contextmanager
@@ -104,13 +104,14 @@ def _drawing_settings(name: str) -> Iterator[None]:
             {
                 "svg.fonttype": "none",
                 "svg.hashsalt": name,
-                "font.size": 10.5,
+                "font.size": 10,
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.spines.left": False,
                 "axes.edgecolor": FAINT,
                 "axes.labelcolor": MUTED,
                 "axes.grid": True,
+                "axes.grid.axis": "y",
                 "axes.axisbelow": True,
                 "axes.prop_cycle": cycler(color=[BLUE, ORANGE, TEAL, PURPLE]),
                 "grid.color": GRID,
@@ -134,8 +135,10 @@ def _drawing_settings(name: str) -> Iterator[None]:
         yield
 
 
-def legend_above(axes: Axes, columns: int = 3) -> None:
-    """A legend on one line above the plot, where it covers nothing."""
+def legend_above(axes: Axes) -> None:
+    """A legend above the plot, where it covers nothing, in as many columns as fit."""
+    longest = max(len(str(label)) for label in axes.get_legend_handles_labels()[1])
+    columns = max(1, int(_LEGEND_CHARACTERS / (longest + 6)))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.03), ncols=columns, columnspacing=1.4)
 
 

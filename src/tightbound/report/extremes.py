@@ -36,22 +36,19 @@ def _cards(name: str, title: str, ranked: RankedImages, caption: str, split: str
     tiles = to_rgba(ranked.images)
     cards = []
     for i, tile in enumerate(tiles):
-        what = f"{split} image {int(ranked.index[i])}"
-        if ranked.label is not None:
-            what += f", label {ranked.label[i]}"
-        tag = image_tag(tile, ranked.images, f"{what.capitalize()}.", tile=96)
+        what = [f"image {int(ranked.index[i])}"] + ([] if ranked.label is None else [f"label {ranked.label[i]}"])
+        tag = image_tag(tile, ranked.images, f"{split} {', '.join(what)}", tile=96)
         doubt = ranked.pareto_k is not None and ranked.pareto_k[i] > PARETO_LIMIT
         flag = ' <abbr title="k̂ above 0.7: not to be trusted">k̂</abbr>' if doubt else ""
         cards.append(
             f'<li>{tag}<span class="value">{_value(ranked, i)}{flag}</span>'
-            f'<span class="what">{html.escape(what)}</span></li>'
+            f'<span class="what">{"".join(f"<span>{html.escape(part)}</span> " for part in what)}</span></li>'
         )
     if ranked.pareto_k is not None and (ranked.pareto_k > PARETO_LIMIT).any():
         caption += " Marked k̂: weights too uneven to trust that number."
-    alt = "; ".join(f"{split} image {int(index)}: {_value(ranked, i)} nats" for i, index in enumerate(ranked.index))
     markup = f'<ol class="cards">{"".join(cards)}</ol>'
     file = png(enlarge(grid(tiles, _COLUMNS, gap_for(ranked.images)), max(1, 96 // ranked.images.shape[-1])))
-    return Exhibit(name, title, caption, alt, markup, file)
+    return Exhibit(name, title, caption, markup, file)
 
 
 def _value(ranked: RankedImages, i: int) -> str:

@@ -38,7 +38,7 @@ def image_tag(canvas: Array, images: Array, alt: str, *, tile: int = _TILE) -> s
     """
     scale = max(1, round(tile / images.shape[-1])) if images.shape[-1] <= _SMALL else 1
     kind = "pixels" if images.shape[-1] <= _SMALL else "smooth"
-    data = base64.b64encode(png(canvas)).decode()
+    data = base64.b64encode(png(canvas, small=True)).decode()
     height, width = canvas.shape[:2]
     return (
         f'<img class="{kind}" src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '

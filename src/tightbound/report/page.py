@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tightbound.report.bound_against_k import bound_against_k
 from tightbound.report.bounds import bounds
-from tightbound.report.curves import training_curves
+from tightbound.report.curves import bound_curve, kl_curve, speed_curve
 from tightbound.report.details import detail_groups
 from tightbound.report.exhibit import PALETTE, Exhibit
 from tightbound.report.extremes import extreme_images
 from tightbound.report.pictures import Pictures
 from tightbound.report.reconstructions import reconstruction_rows
-from tightbound.report.run_folder import Row, Run, read_run
+from tightbound.report.run_folder import Run, read_run
 from tightbound.report.samples import sample_grids
 from tightbound.report.summary import run_name, summary
 from tightbound.report.tables import evaluation_table, headlines, quantity
@@ -57,15 +57,15 @@ def write_report(folder: Path, pictures: Pictures | None = None) -> Path:
 
 
 def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
-    row: Row = run.main.row if run.main is not None else {}
+    row = run.row
     sections = [
         Section("What the model draws", tuple(sample_grids(pictures))),
         Section("What it makes of held-out images", _known([reconstruction_rows(pictures)])),
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
         Section("How tight the bound is", _known([bounds(run.evaluations), bound_against_k(run.main)])),
         Section("Whether the weights can be trusted", tuple(weight_histograms(run.main))),
-        Section("What the code carries", tuple(unit_bars(run.main))),
-        Section("How training went", tuple(training_curves(run.metrics, row))),
+        Section("What the code carries", _known([*unit_bars(run.main), kl_curve(run.metrics)])),
+        Section("How training went", _known([bound_curve(run.metrics, row), speed_curve(run.metrics)])),
     ]
     return [section for section in sections if section.exhibits]
 

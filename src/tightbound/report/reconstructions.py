@@ -7,10 +7,12 @@ import html
 import numpy as np
 
 from tightbound.report.exhibit import Exhibit
-from tightbound.report.formatting import plural, significant
+from tightbound.report.formatting import significant
 from tightbound.report.grids import HEAT, enlarge, grid, heat, png, stack, to_rgba
 from tightbound.report.images import columns_for, enlargement, gap_for, image_tag
 from tightbound.report.pictures import Array, Pictures
+
+_BLOCKS = 2
 
 
 def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
@@ -18,14 +20,15 @@ def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
     if pictures is None or pictures.originals is None or pictures.reconstructions is None:
         return None
     images = pictures.originals
+    columns, gap = columns_for(images), gap_for(images)
+    images = images[: _BLOCKS * columns]
     top = 0.0 if pictures.uncertainty is None else float(pictures.uncertainty.mean(1).max())
     kinds = [
         (f"{pictures.split} image", to_rgba(images)),
-        ("reconstruction", to_rgba(pictures.reconstructions)),
+        ("reconstruction", to_rgba(pictures.reconstructions[: len(images)])),
     ]
     if pictures.uncertainty is not None:
-        kinds.append(("uncertainty", heat(pictures.uncertainty, top)))
-    columns, gap = columns_for(images), gap_for(images)
+        kinds.append(("uncertainty", heat(pictures.uncertainty[: len(images)], top)))
     blocks = [
         [(label, grid(_padded(tiles[start : start + columns], columns), columns, gap)) for label, tiles in kinds]
         for start in range(0, len(images), columns)
@@ -36,9 +39,8 @@ def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
     if pictures.uncertainty is not None:
         markup += _color_bar(top)
         caption += " Uncertainty: the standard deviation of every pixel that the likelihood states there."
-    alt = f"{plural(len(images), f'{pictures.split} image')}, row by row: {', '.join(label for label, _ in kinds)}."
     file = png(enlarge(whole, enlargement(images)))
-    return Exhibit("reconstructions", "Reconstructions", caption, alt, markup, file, wide=True)
+    return Exhibit("reconstructions", "Reconstructions", caption, markup, file, wide=True)
 
 
 def _padded(tiles: Array, columns: int) -> Array:

@@ -49,12 +49,17 @@ class Run:
 
     @property
     def main(self) -> Evaluation | None:
-        """The evaluation at the top of the page: of the test set if there is one, of most samples, the latest."""
+        """The evaluation at the top of the page: of the test set if any, of most images, then samples."""
         ranked = [
-            (e.row.get("split") == "test", e.row.get("log_likelihood") is not None, e.row.get("samples") or 0, i)
+            (e.row.get("split") == "test", *(e.row.get(key) or 0 for key in ("images", "samples")), i)
             for i, e in enumerate(self.evaluations)
         ]
         return self.evaluations[max(ranked)[-1]] if ranked else None
+
+    @property
+    def row(self) -> Row:
+        """The row of ``main``; without one, only what the run says of its measure."""
+        return self.main.row if self.main is not None else {"measure": self.resolved.get("measure")}
 
 
 def read_run(folder: Path) -> Run:

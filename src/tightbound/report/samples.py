@@ -30,4 +30,4 @@ def _grid(name: str, title: str, images: Array, caption: str) -> Exhibit:
     shown = images[: columns * columns]
     tiles = grid(to_rgba(shown), columns, gap_for(images))
     alt = f"Grid of {plural(len(shown), 'image')}: {title.lower()} of the model."
-    return Exhibit(name, title, caption, alt, image_tag(tiles, images, alt), png(enlarge(tiles, enlargement(images))))
+    return Exhibit(name, title, caption, image_tag(tiles, images, alt), png(enlarge(tiles, enlargement(images))))

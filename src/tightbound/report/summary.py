@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tightbound.report.formatting import count, plural, with_error
@@ -10,13 +11,12 @@ from tightbound.report.run_folder import Row, Run
 from tightbound.report.tables import quantity
 from tightbound.report.warnings import Finding
 
-_NAMES = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
+_NAMES = {"vae": "VAE", "bernoulli": "Bernoulli", "gaussian": "Gaussian"}
 
 
 def recipe_of(run: Run) -> Row:
-    """The resolved recipe, wherever resolved.json keeps it."""
-    recipe = run.resolved.get("recipe")
-    return recipe if isinstance(recipe, Mapping) else run.resolved
+    """The recipe with every default filled in, or empty."""
+    return _section(run.resolved, "recipe")
 
 
 def run_name(run: Run) -> str:
@@ -34,16 +34,22 @@ def summary(run: Run, found: Sequence[Finding]) -> str:
 def _what(run: Run) -> str:
     recipe = recipe_of(run)
     model, data = _section(recipe, "model"), _section(recipe, "data")
-    parts = [str(model["kind"]).upper() if model.get("kind") == "vae" else str(model.get("kind", "model"))]
+    traits = []
     if model.get("latent_dim"):
-        parts.append(f"with {plural(int(model['latent_dim']), 'latent unit')}")
+        traits.append(plural(int(model["latent_dim"]), "latent unit"))
     likelihood = _section(model, "likelihood").get("kind")
     if likelihood and likelihood != "auto":
-        parts.append(f"and a {_NAMES.get(likelihood, str(likelihood).replace('_', ' '))} likelihood")
-    trained = _trained(run.metrics)
-    if data.get("name"):
-        trained = f"{trained} on {data['name']}" if trained else f", trained on {data['name']}"
-    return f"A {' '.join(parts)}{trained}."
+        traits.append(f"a {_NAMES.get(likelihood, str(likelihood).replace('_', ' '))} likelihood")
+    if run.resolved.get("parameters"):
+        traits.append(plural(int(run.resolved["parameters"]), "parameter"))
+    kind = _NAMES.get(model.get("kind", "model"), str(model.get("kind", "model")).replace("_", " "))
+    having = f" with {_listed(traits)}" if traits else ""
+    trained = f"trained{_length(run.metrics)}" + (f" on {Path(data['name']).name}" if data.get("name") else "")
+    return f"A {kind}{having}, {trained}."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _section(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -51,13 +57,13 @@ def _section(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _trained(metrics: Sequence[Row]) -> str:
+def _length(metrics: Sequence[Row]) -> str:
     steps = max((int(row.get("step") or 0) for row in metrics), default=0)
     epochs = max((float(row.get("epoch") or 0) for row in metrics), default=0.0)
     if not steps and not epochs:
         return ""
     length = f"{epochs:.3g} epochs ({plural(steps, 'step')})" if epochs else plural(steps, "step")
-    return f", trained for {length}"
+    return f" for {length}"
 
 
 def _result(run: Run) -> str:

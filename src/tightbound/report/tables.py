@@ -29,14 +29,19 @@ class Headline:
     note: str = ""
 
 
+def is_likelihood(row: Row) -> bool:
+    """False where a published protocol scores pixels with a density of others, such as gray levels with a Bernoulli."""
+    return row.get("is_likelihood") is not False and row.get("measure") != "not a likelihood"
+
+
 def quantity(row: Row) -> str:
-    """What the estimate estimates: log p(x), or its name where a published protocol makes it something else."""
-    return "log p(x)" if row.get("is_likelihood", True) is not False else "score (not a likelihood)"
+    """What the estimate estimates: log p(x), or its name where it is no likelihood."""
+    return "log p(x)" if is_likelihood(row) else "score (not a likelihood)"
 
 
 def qualified(name: str, row: Row) -> str:
     """``ELBO``, or ``ELBO (not a likelihood)``."""
-    return name if row.get("is_likelihood", True) is not False else f"{name} (not a likelihood)"
+    return name if is_likelihood(row) else f"{name} (not a likelihood)"
 
 
 def elbo_spread(evaluation: Evaluation) -> float | None:
@@ -75,6 +80,8 @@ def _log_likelihood(row: Row) -> Headline | None:
     notes = [f"lower bound, K = {count(row['samples'])}" if row.get("samples") else "lower bound"]
     if row.get("exact") is not None:
         notes.append(f"exact: {fixed(row['exact'])}")
+    if row.get("pareto_k_over_0_7"):
+        notes.append(f"k̂ > 0.7 in {percent(row['pareto_k_over_0_7'])} of images, where the error is unknown")
     if row.get("standard_error_images"):
         notes.append(f"± {significant(row['standard_error_images'], 2)} for another test set")
     value = with_error(row["log_likelihood"], row.get("standard_error"))
@@ -126,7 +133,7 @@ class Line:
 def evaluation_table(evaluations: Sequence[Evaluation]) -> list[Line]:
     """Everything that the evaluations say, one column each; lines that none has are left out."""
     rows = [evaluation.row for evaluation in evaluations]
-    unlike = next((row for row in rows if row.get("is_likelihood", True) is False), {})
+    unlike = next((row for row in rows if not is_likelihood(row)), {})
     lines = [
         Line(
             qualified(name, unlike if "nats" in name or "bits" in name else {}), tuple(_cell(row, read) for row in rows)

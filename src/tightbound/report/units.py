@@ -37,7 +37,6 @@ def _bars(values: Array, active: int | None, index: int, groups: int) -> Exhibit
         axes.bar(places[:shown], values[:shown], color=BLUE, width=0.78, label="active")
         if shown < len(values):
             axes.bar(places[shown:], values[shown:], color=FAINT, width=0.78, label="inactive")
-        axes.grid(visible=False, axis="x")
         axes.set_ylim(bottom=min(0.0, values.min() * 1.05))
         axes.set_xlim(0.3, len(values) + 0.7)
         axes.set_xlabel("latent unit, sorted by KL")

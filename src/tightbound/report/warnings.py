@@ -13,7 +13,7 @@ from tightbound.report.formatting import count, fixed, percent, plural
 from tightbound.report.pictures import Pictures
 from tightbound.report.realism import fraction_farther
 from tightbound.report.run_folder import Row, Run
-from tightbound.report.tables import quantity
+from tightbound.report.tables import is_likelihood, quantity
 from tightbound.report.weights import PARETO_LIMIT
 
 COLLAPSED = 0.5  # of a group's units unused: a warning; fewer: a note
@@ -43,7 +43,7 @@ class Finding:
 
 def findings(run: Run, pictures: Pictures | None) -> list[Finding]:
     """All findings of a run, warnings first."""
-    row = run.main.row if run.main is not None else {}
+    row = run.row
     found = [
         not_a_likelihood(row),
         density(row),
@@ -61,7 +61,7 @@ def findings(run: Run, pictures: Pictures | None) -> list[Finding]:
 
 def not_a_likelihood(row: Row) -> Finding | None:
     """The published protocol scores gray levels with a Bernoulli: no number here is a likelihood."""
-    if row.get("is_likelihood", True) is not False and row.get("measure") != "not a likelihood":
+    if is_likelihood(row):
         return None
     return Finding(
         "not_a_likelihood",
@@ -117,8 +117,8 @@ def samples_far_off(pictures: Pictures | None) -> Finding | None:
         f"Samples fall far below reconstructions: in {percent(farther)} of comparisons a sample is farther from its "
         f"nearest held-out image than a reconstruction is (50 % would be no difference; median distance "
         f"{fixed(samples, 3)} against {fixed(reconstructions, 3)}, pixels in 0 to 1).",
-        "The prior does not cover the codes of real images. A learned prior, a smaller latent space or a stronger "
-        "posterior bring the two together.",
+        "The prior puts much of its mass where no real image is encoded. A learned prior, fewer latent units or a "
+        "better posterior bring the two together.",
     )
 
 
@@ -186,4 +186,4 @@ def skipped_steps(metrics: Sequence[Row]) -> Finding | None:
     if not skipped:
         return None
     text = f"{plural(skipped, 'training step')} had a loss or gradient that was not finite and left the weights alone."
-    return Finding("skipped_steps", "warning", text, "Lower the learning rate or clip gradients (training.clip).")
+    return Finding("skipped_steps", "warning", text, "Lower the learning rate or clip gradients (training.clip_norm).")

@@ -44,10 +44,9 @@ def _pareto(values: Array) -> Exhibit:
 
     def draw(axes: Axes) -> None:
         good = values <= PARETO_LIMIT
-        axes.hist(values[good], bins=edges.tolist(), color=BLUE, rwidth=0.9)
-        axes.hist(values[~good], bins=edges.tolist(), color=ORANGE, rwidth=0.9)
+        _histogram(axes, values[good], edges, BLUE)
+        _histogram(axes, values[~good], edges, ORANGE)
         axes.axvline(PARETO_LIMIT, color=INK, lw=1.2, linestyle=(0, (4, 3)), label="limit of trust, 0.7")
-        axes.grid(visible=False, axis="x")
         axes.set_xlabel("Pareto k̂ of an image (no unit)")
         axes.set_ylabel("images")
         legend_above(axes)
@@ -59,18 +58,23 @@ def _pareto(values: Array) -> Exhibit:
     return chart("pareto_k", "Evenness of the weights", caption, f"Histogram of Pareto k. {caption}", draw)
 
 
+def _histogram(axes: Axes, values: Array, edges: Array, color: str) -> None:
+    counts, _ = np.histogram(values, bins=edges)
+    some = counts > 0
+    axes.bar(edges[:-1][some], counts[some], width=0.9 * np.diff(edges)[some], align="edge", color=color)
+
+
 def _effective(values: Array, samples: int | None) -> Exhibit:
     low, high = np.log10(max(values.min(), 0.5)), np.log10(max(samples or 0, values.max()) * 1.01)
     median = float(np.median(values))
 
     def draw(axes: Axes) -> None:
         edges = np.logspace(low, max(high, low + 0.1), _BINS)
-        axes.hist(values, bins=edges.tolist(), color=BLUE, rwidth=0.9)
+        _histogram(axes, values, edges, BLUE)
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         axes.axvline(median, color=INK, lw=1.2, linestyle=(0, (4, 3)), label=f"median {significant(median)}")
-        axes.grid(visible=False, axis="x")
         axes.set_xlabel("effective samples of an image (log scale)")
         axes.set_ylabel("images")
         legend_above(axes)

@@ -5,7 +5,7 @@ from tightbound.training.checkpoint import Checkpoint, load_weights
 from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.lock import run_lock
 from tightbound.training.loop import InterruptedTrainingError, TrainingResult, train
-from tightbound.training.precision import full_precision, place
+from tightbound.training.precision import dtype_of, full_precision, place
 from tightbound.training.settings import TrainingSettings
 from tightbound.training.step import TrainingStep
 
@@ -17,6 +17,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingStep",
     "decide",
+    "dtype_of",
     "full_precision",
     "load_weights",
     "optimizers",

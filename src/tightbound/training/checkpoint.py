@@ -89,7 +89,8 @@ def load(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            # Copied: what is verified and used must not be a view of a file that can still change.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         text = metadata["tightbound"]
         if _sha256(text) != metadata["tightbound_sha256"]:
             raise ValueError("its header was altered")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -46,30 +47,34 @@ class ForwardBackward:
 
     def __init__(self, module: nn.Module, *, compiled: bool, warn: Callable[[str], None]) -> None:
         self.compiled = compiled
-        self._eager = module
-        self._module = torch.compile(module, dynamic=False) if compiled else module
+        self._module = self._eager = module
         self._warn = warn
-        self._proven = not compiled
+        self._first = compiled
 
     def __call__(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
         """The loss; gradients are added to the parameters'."""
-        if self._proven:
+        if not self._first:
             return self._run(x, noise, step)
+        self._first = False
         kept = [buffer.clone() for buffer in self._eager.buffers()]
         try:
-            loss = self._run(x, noise, step)
+            return self._compile_and_run(x, noise, step)
         except (
             Exception
-        ) as error:  # the compiler's own errors have no common type; a true one comes again in eager mode
+        ) as error:  # compilers' errors have no common type; one of the step's own comes again in eager mode
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             self._warn(f"compilation failed, training goes on without it: {reason}")
-            self.compiled, self._module = False, self._eager
-            self._eager.zero_grad(set_to_none=True)
-            for buffer, value in zip(self._eager.buffers(), kept, strict=True):
-                buffer.copy_(value)
-            loss = self._run(x, noise, step)
-        self._proven = True
-        return loss
+        self.compiled, self._module = False, self._eager
+        self._eager.zero_grad(set_to_none=True)
+        for buffer, value in zip(self._eager.buffers(), kept, strict=True):
+            buffer.copy_(value)
+        return self._run(x, noise, step)
+
+    def _compile_and_run(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"torch\b")  # PyTorch's compiler uses what PyTorch has deprecated
+            self._module = torch.compile(self._eager, dynamic=False)
+            return self._run(x, noise, step)
 
     def _run(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
         loss = self._module(x, noise, step)

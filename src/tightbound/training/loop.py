@@ -98,10 +98,9 @@ def train(
         folder: the run folder.
         resolved: the fields of ``Decisions`` as kept in resolved.json; decided here if they are not all there.
         resume: go on from the newest checkpoint.
-        validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects. Called
-            in eval mode with averaged weights. The ELBO is computed here if it is not among them.
-        on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's, or
-            None.
+        validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects.
+            Called in eval mode with averaged weights. The ELBO is computed here if it is not among them.
+        on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's.
         console: where progress goes; None for stderr.
         quiet: no progress at all.
 
@@ -165,7 +164,7 @@ def train(
                 metrics.write(row)
                 reporter.row(row)
             if held_out is not None and (step % validate_steps == 0 or last):
-                with evaluating(model, live.average):
+                with clock.paused(), evaluating(model, live.average):
                     values = dict(validate(model, held_out, step)) if validate else {}
                     if "elbo" not in values:
                         values |= mean_elbo(model, held_out, seed=settings.seed, dtype=session.dtype)
@@ -176,7 +175,7 @@ def train(
                 metrics.write(row)
                 reporter.row(row)
             if on_epoch and settings.picture_every is not None and (step % picture_steps == 0 or last):
-                with evaluating(model, live.average):
+                with clock.paused(), evaluating(model, live.average):
                     on_epoch(model, epoch, step, reporter.writer)
             if saver.is_due():
                 saver.save()
@@ -244,7 +243,7 @@ def _norms(session: Session) -> dict[str, float]:
     values = {"parameter_norm": float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))}
     log_scale = getattr(model.likelihood, "log_scale", None)
     if isinstance(log_scale, Tensor) and log_scale.requires_grad:
-        values["noise_scale"] = float(log_scale.exp().mean())
+        values["noise_scale"] = float(log_scale.detach().exp().mean())
     return values
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -80,18 +81,21 @@ def place(model: nn.Module, *, device: str, precision: str, channels_last: bool)
 
 def set_autocast(model: nn.Module, dtype: torch.dtype | None) -> None:
     """Sets ``autocast_dtype`` on every module that has one."""
-    for module in model.modules():
-        if hasattr(module, "autocast_dtype"):
-            module.autocast_dtype = dtype  # pyright: ignore[reportAttributeAccessIssue]
+    for module in _networks(model):
+        module.autocast_dtype = dtype
+
+
+def _networks(model: nn.Module) -> list[Any]:
+    return [module for module in model.modules() if hasattr(module, "autocast_dtype")]
 
 
 @contextmanager
 def full_precision(model: nn.Module) -> Iterator[None]:
     """Inside, no network enters autocast: what is evaluated is float32 or better."""
-    kept = [(m, m.autocast_dtype) for m in model.modules() if hasattr(m, "autocast_dtype")]
+    kept = [(network, network.autocast_dtype) for network in _networks(model)]
     set_autocast(model, None)
     try:
         yield
     finally:
-        for module, dtype in kept:
-            module.autocast_dtype = dtype
+        for network, dtype in kept:
+            network.autocast_dtype = dtype

@@ -52,8 +52,8 @@ class Reporter:
         if self._wants_tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            purge = self._first + 1 if self._first else None
-            self.writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=purge)
+            # What an earlier session wrote after its last checkpoint comes again.
+            self.writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._first + 1)
             self._stack.callback(self.writer.close)
         if not self._quiet:
             self._open_console()

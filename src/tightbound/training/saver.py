@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ class Clock:
     def seconds(self) -> float:
         """Trained so far."""
         return self._before + time.monotonic() - self._start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside (validation, pictures, saving) does not count against images a second."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._read += time.monotonic() - start
 
     def read(self) -> dict[str, float]:
         """``images_per_second`` and ``seconds``, for a row of metrics."""
@@ -70,11 +80,12 @@ class Saver:
         counters = self._session.live.counters
         if counters.step == self._saved_step:
             return
-        counters.metrics_bytes = self._metrics.sync()
-        counters.seconds = self._clock.seconds
-        snapshot = take(self._session.live, self._session.context())
-        files.save(files.checkpoint_path(self._folder, counters.step), snapshot)
-        files.prune(self._folder, self._settings.keep_checkpoints)
+        with self._clock.paused():
+            counters.metrics_bytes = self._metrics.sync()
+            counters.seconds = self._clock.seconds
+            snapshot = take(self._session.live, self._session.context())
+            files.save(files.checkpoint_path(self._folder, counters.step), snapshot)
+            files.prune(self._folder, self._settings.keep_checkpoints)
         self._saved_at, self._saved_step = time.monotonic(), counters.step
 
     def judge(self, values: Mapping[str, Any]) -> None:

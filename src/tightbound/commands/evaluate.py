@@ -1,0 +1,55 @@
+"""``tightbound evaluate``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tightbound.commands.console import counter, say
+from tightbound.commands.results import estimate_lines
+from tightbound.errors import RecipeError
+from tightbound.recipes.evaluate import evaluate_run, read_method
+from tightbound.recipes.files import write_arrays
+from tightbound.recipes.run import open_run
+from tightbound.recipes.source import read_override
+
+
+def evaluate_and_print(
+    path: Path,
+    given: Mapping[str, Any],
+    options: Sequence[str],
+    *,
+    data: str | None,
+    out: Path | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Evaluates a run, prints the numbers, and keeps them in the run if they are of its own data.
+
+    Args:
+        path: the run.
+        given: method, samples, split and so on.
+        options: further ``key=value`` of the method.
+        data: other data.
+        out: where the per-image values go.
+        device: where.
+        as_json: one JSON object on stdout, nothing else there.
+    """
+    if out is not None and out.suffix != ".npz":
+        raise RecipeError(f"--out: got {str(out)!r}; expected a file that ends in .npz")
+    if data is not None and given.get("split", "test") != "test":
+        raise RecipeError("--split has no effect with --data: all its images, or its test images, are evaluated")
+    run = open_run(path)
+    settings = read_method({**given, **{k: v for option in options for k, v in read_override(option).items()}})
+    estimate = evaluate_run(run, settings, data=data, device=device or "auto", progress=counter("evaluating"))
+    if data is None and run.writable:
+        run.add_evaluation(estimate)
+    elif data is None:
+        say(f"{path} is a zip: the numbers are not kept in it")
+    if out is not None:
+        write_arrays(out, estimate.per_image)
+    typer.echo(json.dumps(estimate.to_row()) if as_json else "\n".join(estimate_lines(estimate)))

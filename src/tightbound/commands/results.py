@@ -1,0 +1,40 @@
+"""Numbers with their errors, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tightbound.evaluation import Estimate
+from tightbound.report.run_folder import Evaluation, read_run
+from tightbound.report.tables import Headline, headlines
+
+
+def headline_lines(folder: Path) -> list[str]:
+    """The main numbers of a run, as its report shows them."""
+    main = read_run(folder).main
+    return [] if main is None else _lines(main)
+
+
+def estimate_lines(estimate: Estimate) -> list[str]:
+    """The main numbers of an estimate."""
+    return _lines(Evaluation(estimate.to_row(), dict(estimate.per_image)))
+
+
+def _lines(evaluation: Evaluation) -> list[str]:
+    row = evaluation.row
+    title = f"{row['split']}: {row['images']:,} images, {row['checkpoint']} weights, {row['protocol']}"
+    made = headlines(evaluation)
+    width = max((len(headline.name) for headline in made), default=0)
+    return [title, *(_line(headline, width) for headline in made), f"  {sentence(row)}"]
+
+
+def sentence(row: Mapping[str, object]) -> str:
+    """What the number is and how far to trust it."""
+    text = str(row["sentence"])
+    return text[0].upper() + text[1:] + "."
+
+
+def _line(headline: Headline, width: int) -> str:
+    note = f"  ({headline.note})" if headline.note else ""
+    return f"  {headline.name:<{width}}  {headline.value} {headline.unit}{note}"

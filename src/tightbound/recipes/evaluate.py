@@ -1,0 +1,127 @@
+"""Evaluations of runs, and the images that commands on a run look at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tightbound.core import Model
+from tightbound.data import DataSettings, Split, data_of, split_of
+from tightbound.errors import DataError, RecipeError
+from tightbound.evaluation import Estimate
+from tightbound.recipes.evaluation import Progress
+from tightbound.recipes.facts import DataFacts, check_likelihood
+from tightbound.recipes.run import Run
+from tightbound.recipes.sections import read_component
+from tightbound.registry import Factory, kinds
+
+SPLITS = ("train", "validation", "test")
+
+
+def read_method(given: Mapping[str, Any]) -> Factory:
+    """An evaluation's settings, such as ``{"method": "importance", "samples": 5000}``, validated.
+
+    Raises:
+        RecipeError: unknown method or key, wrong type or range.
+    """
+    return read_component("evaluation", "evaluation", given, Factory("evaluation", "importance"), kind_key="method")
+
+
+def open_images(run: Run, data: Any = None, split: str | None = None) -> Split:
+    """Images to run a trained model on, prepared as those that it was trained on.
+
+    Args:
+        run: the run.
+        data: None for the run's own data; else a name, a folder, a file, an array, a tensor, a Dataset or a DataLoader.
+        split: of the data; None is ``test`` of the run's own, and of others the test images or, if they have none, all.
+
+    Raises:
+        DataError: they are missing, bad, or not of the model's shape, or there is no such split.
+    """
+    if split is not None and split not in SPLITS:
+        raise RecipeError(f"split: got {split!r}; expected one of {', '.join(SPLITS)}")
+    if data is None:
+        found = _split(run.data(), split or "test", run.name)
+    else:
+        settings = _settings(run, data)
+        found = (
+            split_of(data, settings, levels=run.facts.levels)
+            if split is None
+            else _split(data_of(data, settings), split, str(data))
+        )
+    if tuple(found.image_shape) != run.facts.image_shape:
+        raise DataError(
+            f"{run.name} is a model of {_shape(run.facts.image_shape)} images; got {_shape(found.image_shape)}",
+            hint="channels × height × width; a folder is resized as the run's data.size says",
+        )
+    return found
+
+
+def evaluate_run(
+    run: Run,
+    settings: Factory,
+    *,
+    data: Any = None,
+    device: str = "auto",
+    model: Model | None = None,
+    progress: Progress = None,
+) -> Estimate:
+    """Evaluates a run; what it is and of what is filled in. Nothing is written.
+
+    Args:
+        run: the run.
+        settings: from ``read_method``.
+        data: other images than the run's own, see ``open_images``.
+        device: where.
+        model: the run's model, if it is loaded already.
+        progress: called with images done and images in all.
+    """
+    options = settings.options
+    split = open_images(run, data, options["split"] if data is None else None)
+    checkpoint = run.checkpoint(options["checkpoint"])
+    model = run.model(checkpoint, device) if model is None else model
+    measure, labels = check_likelihood(model.likelihood, DataFacts.of(split), run.recipe.gray_protocol)
+    estimate = settings()(
+        model,
+        split.to(next(model.parameters()).device),
+        is_likelihood=measure != "not a likelihood",
+        progress=progress,
+    )
+    name = "data" if data is not None else options["split"]
+    return dataclasses.replace(
+        estimate, split=name, checkpoint=checkpoint, protocol=_protocol(run, data, split, options["seed"], labels)
+    )
+
+
+def _split(data: Any, name: str, where: str) -> Split:
+    found = getattr(data, name)
+    if found is None:
+        have = ", ".join(part for part in SPLITS if getattr(data, part) is not None)
+        raise DataError(f"{where} has no {name} images", hint=f"it has {have}")
+    return found
+
+
+def _settings(run: Run, data: Any) -> DataSettings:
+    """The run's data settings for other data: the same preparation, whatever the other data's habit."""
+    kept = run.recipe.data
+    if isinstance(data, str) and data in kinds("data") and kept.binarize == "auto":
+        return kept
+    return dataclasses.replace(kept, binarize=run.resolved["data"].get("binarize", kept.binarize))
+
+
+def _protocol(run: Run, data: Any, split: Split, seed: int, labels: tuple[str, ...]) -> str:
+    """How the pixels were made, in words."""
+    name = run.resolved["data"].get("name", run.recipe.data.name)
+    if data is not None:
+        name = str(data) if isinstance(data, str | Path) else type(data).__name__
+    ways = {"dynamic": f"binarized at random (seed {seed})", "static": "binarized once", "threshold": "thresholded"}
+    parts = [name, ways.get(split.binarize, f"{split.kind} pixels")]
+    if split.dequantize == "uniform":
+        parts.append(f"dequantized (seed {seed})")
+    return ", ".join([*parts, *labels])
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))

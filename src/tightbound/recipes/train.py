@@ -1,0 +1,174 @@
+"""A recipe becomes a run: data, model and settings into a folder, trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tightbound.data import Data, data_of
+from tightbound.errors import RecipeError, RunError
+from tightbound.recipes.build import Built, build
+from tightbound.recipes.callbacks import pictures, validation_bound
+from tightbound.recipes.facts import DataFacts
+from tightbound.recipes.files import read_json, write_text
+from tightbound.recipes.recipe import YOUR_DATA, Recipe
+from tightbound.recipes.run import RECIPE, RESOLVED, Run, open_run
+from tightbound.recipes.sections import plain
+from tightbound.registry import kinds
+from tightbound.training import Decisions, decide, run_lock, train
+
+Say = Callable[[str], None]
+
+_PACKAGES = ("tightbound", "torch", "accelerate", "numpy", "scipy", "safetensors")
+_MUST_AGREE = ("data", "model", "objective", "training", "gray_protocol")
+
+
+def read_data(recipe: Recipe, data: Any = None, say: Say | None = None) -> Data:
+    """The data that the recipe names, or those given in Python, prepared as its ``data`` section says.
+
+    Raises:
+        RecipeError: the recipe is for the user's own data and none are named.
+        DataError: they are missing or bad.
+    """
+    if data is None and recipe.data.name == YOUR_DATA:
+        raise RecipeError(
+            "data.name: this recipe is for your own images and needs to know where they are",
+            hint="add data.name=FOLDER (a folder of images, an .npy or an .npz file)",
+        )
+    return data_of(recipe.data.name if data is None else data, recipe.data, progress=say)
+
+
+def new_folder(recipe: Recipe, root: Path = Path("runs")) -> Path:
+    """``runs/<recipe>-<time>-seed<n>``, a folder that is not there yet."""
+    name = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-seed{recipe.training.seed}"
+    folder, count = root / name, 2
+    while folder.exists():
+        folder, count = root / f"{name}-{count}", count + 1
+    return folder
+
+
+def train_run(
+    recipe: Recipe,
+    data: Any = None,
+    *,
+    folder: Path,
+    resume: bool = False,
+    say: Say = print,
+    quiet: bool = False,
+) -> Run:
+    """Trains into a folder and opens it.
+
+    Args:
+        recipe: what to do.
+        data: in place of the recipe's: an array, a tensor, a Dataset, a DataLoader, a folder or a name.
+        folder: the run folder.
+        resume: go on with the run in it.
+        say: takes the sentences about what was chosen and prepared.
+        quiet: no progress of training.
+
+    Raises:
+        RecipeError, DataError, RunError, TrainingError: see there.
+    """
+    found = read_data(recipe, data, say)
+    built = build(recipe, DataFacts.of(found.train))
+    for sentence in (*found.notes, *built.notes):
+        say(sentence)
+    decisions = _resume(folder, built) if resume else None
+    if decisions is None:
+        decisions = decide(recipe.training, built.model, len(found.train))
+        _create(folder, recipe, _resolve(built, found, data, decisions))
+    result = train(
+        built.model,
+        built.objective,
+        found.train,
+        found.validation,
+        recipe.training,
+        folder=folder,
+        resolved=decisions.to_dict(),
+        resume=resume,
+        validate=validation_bound(recipe.training),
+        on_epoch=pictures(found.validation or found.train),
+        quiet=quiet,
+    )
+    if result.decisions != decisions:
+        write_json(folder / RESOLVED, read_json(folder / RESOLVED) | {"training": result.decisions.to_dict()})
+    return dataclasses.replace(open_run(folder), loaded=found)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _create(folder: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:
+    with run_lock(folder):
+        if (folder / RESOLVED).exists():
+            raise RunError(
+                f"{folder} holds a run already", hint="go on with it by --resume, or give another folder with --out"
+            )
+        text = yaml.safe_dump(plain(recipe.source or recipe.to_dict()), sort_keys=False, allow_unicode=True)
+        write_text(folder / RECIPE, text)
+        write_json(folder / RESOLVED, resolved)
+
+
+def _resolve(built: Built, data: Data, given: Any, decisions: Decisions) -> dict[str, Any]:
+    """The content of resolved.json."""
+    return {
+        "recipe": built.recipe.to_dict(),
+        "data": {**built.facts.to_dict(), **_describe_data(data, given, built.recipe.data.name)},
+        "training": decisions.to_dict(),
+        "parameters": built.num_parameters,
+        "measure": built.measure,
+        "notes": [*data.notes, *built.notes],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _describe_data(data: Data, given: Any, name: str) -> dict[str, Any]:
+    sizes = {part: len(getattr(data, part) or ()) for part in ("train", "validation", "test")}
+    where = name if given is None else given
+    described: dict[str, Any] = {"name": data.name, "binarize": data.train.binarize, **sizes}
+    if not isinstance(where, str | Path):
+        return {**described, "in_memory": True}
+    return described if where in kinds("data") else {**described, "path": str(Path(where).expanduser().resolve())}
+
+
+def _resume(folder: Path, built: Built) -> Decisions | None:
+    """The decisions of the run in a folder; None if it was stopped before it wrote them.
+
+    Raises:
+        RunError: there is no folder, or its run has another recipe; the first difference is named.
+    """
+    if not folder.is_dir():
+        raise RunError(f"no run at {folder} to go on with", hint="leave out --resume to begin one")
+    if not (folder / RESOLVED).is_file():
+        return None
+    run = open_run(folder)
+    here, there = built.recipe.to_dict(), run.recipe.to_dict()
+    for section in _MUST_AGREE:
+        difference = _difference(section, there[section], here[section])
+        if difference:
+            raise RunError(
+                f"{folder} is a run of another recipe: {difference}",
+                hint="resume with the recipe and the overrides that it was begun with",
+            )
+    return Decisions(**run.resolved["training"])
+
+
+def _difference(path: str, there: Any, here: Any) -> str:
+    """The first key in which two recipes differ, or an empty string."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        parts = (_difference(f"{path}.{key}", there.get(key), here.get(key)) for key in {**there, **here})
+        return next(filter(None, parts), "")
+    return "" if there == here else f"{path} is {there!r} there and {here!r} here"

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.evaluation.linear_gaussian import SHAPE, LinearGaussian
+from tightbound.evaluation.chunks import Plan, make_plan, probe_chunk, spans
+
+
+@pytest.mark.parametrize(
+    ("chunk", "images", "samples", "expected"),
+    [
+        (10_000, 10_000, 5000, Plan(32, 32, 256)),
+        (10_000, 10_000, 1_000_000, Plan(32, 32, 256)),  # no size depends on K
+        (1000, 10_000, 5000, Plan(32, 32, 31)),
+        (7, 10_000, 5000, Plan(32, 7, 1)),
+        (10_000, 3, 5000, Plan(32, 3, 256)),
+        (10_000, 10_000, 1, Plan(32, 32, 1)),
+        (100_000, 10_000, 5000, Plan(384, 384, 256)),
+        (10**9, 10_000, 5000, Plan(1664, 1664, 256)),  # 64 MiB of log-weights
+    ],
+)
+def test_plan(chunk: int, images: int, samples: int, expected: Plan) -> None:
+    plan = make_plan(chunk, images, samples)
+    assert plan == expected
+    assert plan.images_per_call * plan.samples_per_call <= chunk
+
+
+def test_spans_cover_without_overlap() -> None:
+    assert list(spans(3, 11, 4)) == [range(3, 7), range(7, 11)]
+    assert list(spans(0, 5, 4)) == [range(4), range(4, 5)]
+
+
+def test_probe_finds_the_largest_activation() -> None:
+    """1,000 float64 numbers in the widest layer, times 4, in 32 MiB; afterwards no hook is left."""
+
+    class Wide(LinearGaussian):
+        def __init__(self) -> None:
+            super().__init__(torch.randn(6, 2))
+            self.widest = nn.Sequential(nn.Linear(2, 1000), nn.Linear(1000, 3))
+
+        def decode(self, epsilon: Tensor) -> Tensor:
+            self.widest(epsilon)
+            return super().decode(epsilon)
+
+    model = Wide()
+    assert probe_chunk(model, torch.zeros(1, *SHAPE)) == 32 * 2**20 // (4 * 8000)
+    assert not any(module._forward_hooks for module in model.modules())

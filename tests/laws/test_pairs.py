@@ -1,0 +1,33 @@
+"""Law 7: every pair of components builds and takes two steps, or is refused with a reason."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_every_pair_trains_or_is_refused_with_a_reason(tables: ModuleType) -> None:
+    refused = {(left, right): reason for left, right in tables.pairs() if (reason := tables.refusal(left, right))}
+    unit = ("objective", "elbo, free bits per unit")
+    pair = (("posterior", "full_covariance"), unit)
+    assert list(refused) == [pair]
+    assert "needs q(z|x) and p(z) whose units are independent; posterior 'full_covariance'" in refused[pair]
+
+
+def test_the_page_of_components_is_what_the_code_says(tables: ModuleType) -> None:
+    assert tables.PAGE.read_text(encoding="utf-8") == tables.page(), "run `make docs`"

@@ -1,0 +1,36 @@
+"""A small run that the tests of this folder read; a test that changes one takes a copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tightbound.recipes import api
+from tightbound.recipes.run import Run, open_run
+
+TINY = [
+    "training.epochs=null",
+    "training.steps=6",
+    "training.batch_size=32",
+    "training.tensorboard=false",
+    "data.train_limit=64",
+    "data.validation=20",
+    "model.encoder.hidden=[16]",
+    "model.decoder.hidden=[16]",
+    "model.latent_dim=3",
+    "evaluation=[{method: importance, samples: 30, limit: 12}]",
+]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Six steps on digits, evaluated."""
+    return api.train("digits-vae", out=tmp_path_factory.mktemp("runs") / "tiny", overrides=TINY, quiet=True)
+
+
+@pytest.fixture
+def copied(trained: Run, tmp_path: Path) -> Run:
+    """A copy of it."""
+    return open_run(shutil.copytree(trained.folder, tmp_path / "copy"))

@@ -1,0 +1,125 @@
+"""Training from Python: data of every kind, resuming, refusals before any work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from tightbound.errors import DataError, RecipeError, RunError
+from tightbound.recipes import api
+from tightbound.recipes.run import open_run
+
+SMALL = {
+    "model": {"latent_dim": 2, "encoder": {"kind": "mlp", "hidden": [4]}, "decoder": {"kind": "mlp", "hidden": [4]}},
+    "training": {"epochs": None, "steps": 4, "batch_size": 8, "tensorboard": False, "seed": 1},
+    "evaluation": [{"samples": 25, "limit": 6}],
+}
+
+
+def train(tmp_path, data=None, name="run", **options):
+    return api.train(SMALL, data, out=tmp_path / name, quiet=True, **options)
+
+
+def images(count=40):
+    return torch.randint(0, 256, (count, 6, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: x,
+        lambda x: x.numpy(),
+        lambda x: TensorDataset(x),
+        lambda x: DataLoader(TensorDataset(x), batch_size=7),
+    ],
+    ids=["tensor", "array", "dataset", "loader"],
+)
+def test_images_in_memory_of_every_kind_give_the_same_run(tmp_path, wrap):
+    run = train(tmp_path, wrap(images()))
+    reference = train(tmp_path, images(), "reference")
+    assert run.facts == reference.facts
+    assert run.facts.kind == "levels"
+    assert run.recipe.model.options["likelihood"].kind == "gaussian"
+    theirs, ours = run.model().state_dict(), reference.model().state_dict()
+    assert all(torch.equal(theirs[name], ours[name]) for name in ours)
+    assert run.evaluations()[0]["log_likelihood"] == reference.evaluations()[0]["log_likelihood"]
+    assert run.data().name == "array" if isinstance(wrap(images()), torch.Tensor | np.ndarray) else "data set"
+    with pytest.raises(DataError, match="was trained on images in memory, which are not kept"):
+        open_run(run.folder).data()
+
+
+def test_a_file_is_found_again_from_another_folder(tmp_path, monkeypatch):
+    np.save(tmp_path / "mine.npy", images().numpy())
+    monkeypatch.chdir(tmp_path)
+    train(tmp_path, "mine.npy")
+    monkeypatch.chdir("/")
+    run = open_run(tmp_path / "run")
+    assert run.recipe.data.name == "mine.npy"
+    assert run.data().image_shape == (1, 6, 5)
+    assert run.recipe.name == "recipe"
+
+
+def test_a_finished_part_is_resumed_to_the_same_weights(tmp_path):
+    whole = train(tmp_path, images())
+    part = train(tmp_path, images(), "part")
+    again = train(tmp_path, images(), "part", resume=True)
+    assert part.resolved == again.resolved
+    theirs, ours = again.model().state_dict(), whole.model().state_dict()
+    assert all(torch.equal(theirs[name], ours[name]) for name in ours)
+
+
+def test_resuming_another_recipe_is_refused_with_the_difference(tmp_path):
+    train(tmp_path, images())
+    with pytest.raises(RunError, match=r"is a run of another recipe: training\.batch_size is 8 there and 9 here"):
+        train(tmp_path, images(), resume=True, training={"batch_size": 9})
+    with pytest.raises(RunError, match=r"model\.encoder\.kind is 'mlp' there and 'skip_mlp' here"):
+        train(tmp_path, images(), resume=True, model={"encoder": {"kind": "skip_mlp"}})
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    before = train(tmp_path, images()).resolved
+    with pytest.raises(RunError, match=r"run holds a run already\n  hint: go on with it by --resume"):
+        train(tmp_path, images(), training={"seed": 5})
+    assert open_run(tmp_path / "run").resolved == before
+
+
+def test_there_must_be_a_run_to_resume(tmp_path):
+    with pytest.raises(RunError, match="no run at .*run to go on with"):
+        train(tmp_path, images(), resume=True)
+
+
+def test_a_run_stopped_before_it_wrote_anything_is_begun(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert train(tmp_path, images(), resume=True).resolved == train(tmp_path, images(), "other").resolved
+
+
+def test_nothing_is_written_where_the_recipe_does_not_fit(tmp_path):
+    with pytest.raises(RecipeError, match="a Bernoulli is a likelihood of binary pixels only"):
+        train(tmp_path, images(), model={"likelihood": "bernoulli"})
+    with pytest.raises(DataError, match="NaN"):
+        train(tmp_path, torch.full((9, 6, 5), torch.nan))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_for_own_images_says_so(tmp_path):
+    with pytest.raises(RecipeError, match=r"data\.name: this recipe is for your own images.*\n  hint: add data.name="):
+        api.train("images", out=tmp_path / "run")
+
+
+def test_the_validation_bound_is_logged_and_selects(tmp_path):
+    run = train(tmp_path, images(), training={"validation_samples": 30, "validation_images": 3})
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    row = next(line for line in lines if '"validation"' in line)
+    assert '"bound_samples": 30' in row
+    assert '"bound"' in row
+
+
+def test_pictures_go_to_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(tmp_path, images(), training={"tensorboard": True, "picture_every": 1})
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["images"]) == {"samples", "reconstructions"}

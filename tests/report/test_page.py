@@ -1,0 +1,218 @@
+"""The page: self-contained, with the exact numbers, the same from the same input, graceful where pieces are missing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from tightbound.report import Pictures, write_report
+from tightbound.report.exhibit import PALETTE
+from tightbound.report.grids import grid, to_rgba
+
+from .runs import ROW, pictures, write_run
+
+_VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that tags nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "text"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("report") / "run")
+    write_report(folder, pictures())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_nothing_is_fetched(folder: Path, page: Page) -> None:
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), (tag, name)
+        assert tag not in ("script", "link", "iframe", "object", "base")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"@import|url\((?!#)", text) == []
+    # The only address is the recipe's text, escaped.
+    assert re.findall(r"https?://\S+", text) == ["https://example.org/&lt;paper&gt;&#39;}]"]
+
+
+def test_headline_numbers_stand_exactly(page: Page) -> None:
+    for text in (
+        "log p(x) −97.31 ± 0.02 nats per image",
+        "lower bound, K = 5,000; ± 0.25 for another test set",
+        "ELBO −101.25 nats per image 3.9 ± 0.4 below log p(x)",
+        "Code length 0.179 bits per dimension",
+        "Reconstruction error 0.183 RMSE, pixels in 0 to 1",
+        "Active 4 of 4 latent units",
+        "Effective samples 41.3 of 5,000, median image",
+    ):
+        assert text in page.text
+
+
+def test_the_summary_says_what_was_trained_and_what_the_number_is(page: Page) -> None:
+    assert (
+        "A VAE with 4 latent units, a Bernoulli likelihood and 1,076,000 parameters, trained for 3 epochs (300 steps) "
+        "on mnist. Mean log p(x) over 4 test images: −97.31 ± 0.02 nats per image. Lower bound on log p(x), K = 5000; "
+        "the weights are even enough to trust in all 4 images."
+    ) in page.text
+
+
+def test_details_are_there(page: Page) -> None:
+    for text in ("95 % interval, Monte Carlo error, nats −97.35 to −97.27", "torch 2.13.0", "Machine Linux x86_64"):
+        assert text in page.text
+    assert "1 min 15 s" in page.text
+    assert "name: mnist-mlp" in page.text
+
+
+def test_every_picture_is_described(page: Page) -> None:
+    assert len(page.all("figure")) == 13
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(svg["aria-label"] and svg["role"] == "img" for svg in page.all("svg"))
+    identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    used = [a["href"][1:] for _, a in page.tags if a.get("href", "").startswith("#")]
+    assert used
+    assert set(used) <= set(identifiers)
+
+
+def test_charts_follow_the_color_scheme(folder: Path) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    for chart in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL):
+        assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) == set()  # every color is a variable
+    style = text[text.index("<style>") : text.index("</style>")]
+    light, dark = style.split("prefers-color-scheme: dark")
+    for name in PALETTE:
+        assert f"--chart-{name}:" in light
+        assert f"--chart-{name}:" in dark
+
+
+def test_the_sample_grid_has_the_pixels(page: Page) -> None:
+    shown = pictures()
+    source = page.all("img")[0]["src"].partition(",")[2]
+    pixels = np.array(Image.open(io.BytesIO(base64.b64decode(source))))
+    np.testing.assert_array_equal(pixels, grid(to_rgba(shown.samples), 8, 1))
+
+
+def test_every_picture_is_also_a_file(folder: Path, page: Page) -> None:
+    names = sorted(path.name for path in (folder / "figures").iterdir())
+    assert names == sorted(f"{figure['id']}.png" for figure in page.all("figure"))
+    for name in names:
+        with Image.open(folder / "figures" / name) as image:
+            assert min(image.size) >= 100
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+
+
+def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
+    def content() -> dict[str, bytes]:
+        files = [folder / "report.html", *(folder / "figures").iterdir()]
+        return {path.name: path.read_bytes() for path in files}
+
+    before, settings = content(), dict(matplotlib.rcParams)
+    write_report(folder, pictures())
+    assert content() == before
+    assert dict(matplotlib.rcParams) == settings
+
+
+def test_a_run_that_was_not_evaluated_shows_its_curves(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", evaluated=False)
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert [figure["id"] for figure in page.all("figure")] == ["kl", "training", "speed"]
+    assert "It has not been evaluated yet" in page.text
+
+
+def test_a_run_without_validation_images(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", validated=False)
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    labels = {svg["aria-label"] for svg in page.all("svg")}
+    assert "Line chart of the ELBO during training. ELBO, training mode: last value −101.00 nats." in labels
+    assert "validation values" not in page.text
+
+
+def test_a_run_before_its_first_epoch(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", evaluated=False)
+    (folder / "metrics.jsonl").unlink()
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert page.all("figure") == []
+    assert "name: mnist-mlp" in page.text
+
+
+def test_every_number_of_a_gray_protocol_is_labeled(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    row = {**ROW, "is_likelihood": False, "measure": "not a likelihood"}
+    (folder / "evaluation.json").write_text(json.dumps([row]))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    for text in (
+        "score (not a likelihood) −97.31 ± 0.02",
+        "ELBO (not a likelihood) −101.25",
+        "Code length (not a likelihood) 0.179",
+        "The numbers of this run are not likelihoods",
+        "Rate (KL), nats per image (not a likelihood) 25.50",
+    ):
+        assert text in page.text
+    assert "score (not a likelihood) (importance, K = 5,000) −97.31 ± 0.02 nats" in str(page.all("svg"))
+
+
+@pytest.mark.parametrize("shape", [(3, 70, 90), (2, 5, 4)])
+def test_other_shapes(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    folder = write_run(tmp_path / "run", evaluated=False)
+    shown = pictures(*shape)
+    page = Page(write_report(folder, Pictures(shown.samples)).read_text(encoding="utf-8"))
+    columns, kind = (4, "smooth") if shape[2] > 64 else (8, "pixels")
+    (image,) = page.all("img")
+    assert image["class"] == kind
+    pixels = np.array(Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))))
+    gap = max(1, shape[2] // 16)
+    np.testing.assert_array_equal(pixels, grid(to_rgba(shown.samples[: columns**2]), columns, gap))
+
+
+def test_words_of_the_run_are_escaped(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", evaluated=False)
+    (folder / "resolved.json").write_text(json.dumps({"recipe": {"name": "<script>alert(1)</script>"}}))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert page.all("script") == []
+    assert "<script>alert(1)</script>" in page.text

@@ -1,0 +1,100 @@
+"""Each finding appears on the input that is made for it, at its limit, and on no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tightbound.report import Pictures
+from tightbound.report.realism import fraction_farther, nearest_distance
+from tightbound.report.warnings import findings
+
+from .runs import metrics, run
+
+
+def found(row: dict[str, Any] | None = None, lines: list[dict[str, Any]] | None = None) -> dict[str, str]:
+    return {finding.kind: finding.level for finding in findings(run(row, lines), None)}
+
+
+def test_a_good_run_has_no_findings() -> None:
+    assert found() == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"active_units": [3]}, {"collapsed_units": "note"}),
+        ({"active_units": [2]}, {"collapsed_units": "warning"}),
+        ({"active_units": [0]}, {"collapsed_units": "warning"}),
+        ({"pareto_k_over_0_7": 0.05, "images_k_over_0_7": 5, "images": 100}, {"uneven_weights": "note"}),
+        ({"pareto_k_over_0_7": 0.06, "images_k_over_0_7": 6, "images": 100}, {"uneven_weights": "warning"}),
+        ({"pareto_k_over_0_7": None}, {}),
+        ({"is_likelihood": False}, {"not_a_likelihood": "warning"}),
+        ({"measure": "not a likelihood"}, {"not_a_likelihood": "warning"}),
+        ({"measure": "density"}, {"density": "note"}),
+        ({"curve": [[10, -100.0], [100, -99.4]]}, {"still_rising": "note"}),
+        ({"curve": [[10, -100.0], [100, -99.6]]}, {}),
+    ],
+)
+def test_what_the_evaluation_tells(row: dict[str, Any], expected: dict[str, str]) -> None:
+    assert found(row) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (metrics(train=[-120.0, -96.5], validation=[-120.0, -102.0]), {"overfitting": "warning"}),  # 5.4 %
+        (metrics(train=[-120.0, -97.5], validation=[-120.0, -102.0]), {}),  # 4.4 %
+        (metrics(train=[-12.0, -8.1], validation=[-12.0, -10.0]), {}),  # 19 %, but below two nats
+        (metrics(validation=[-101.0, -102.5]), {"past_best": "note"}),
+        (metrics(validation=[-101.0, -101.9]), {}),
+        (metrics(skipped_steps=3), {"skipped_steps": "warning"}),
+        (metrics(validation=[]), {}),
+        ([], {}),
+    ],
+)
+def test_what_the_training_tells(lines: list[dict[str, Any]], expected: dict[str, str]) -> None:
+    assert found(lines=lines) == expected
+
+
+def test_findings_name_the_numbers_and_warnings_come_first() -> None:
+    row = {"active_units": [3], "pareto_k_over_0_7": 0.25, "images_k_over_0_7": 1}
+    uneven, collapsed = findings(run(row), None)
+    assert uneven.text.startswith("In 1 of 4 images (25 %) the importance weights are too uneven to trust (k̂ > 0.7)")
+    assert collapsed.text == "1 of 4 latent units carry nothing: no image moves them."
+
+
+def test_a_collapsed_group_of_a_ladder_is_named() -> None:
+    row = {"active_units": [4, 0], "units": [4, 8], "kl_units": []}
+    (finding,) = findings(run(row), None)
+    assert finding.text == "All 8 latent units of latent group 2 have collapsed: the decoder ignores them."
+
+
+@pytest.mark.parametrize(("nearer", "expected"), [(80, []), (81, ["samples_far_off"])])
+def test_samples_far_from_the_data(nearer: int, expected: list[str]) -> None:
+    samples = np.full(1, 0.5)
+    reconstructions = np.where(np.arange(100) < nearer, 0.4, 0.6)  # the sample is farther than this many of 100
+    pictures = Pictures(np.zeros((1, 1, 2, 2)), sample_distance=samples, reconstruction_distance=reconstructions)
+    assert [finding.kind for finding in findings(run(), pictures)] == expected
+
+
+def test_nearest_distance_is_the_smallest_root_mean_square() -> None:
+    images = np.array([[0.0, 0.0], [1.0, 0.5]]).reshape(2, 1, 1, 2)
+    references = np.array([[0.0, 1.0], [0.6, 0.8]]).reshape(2, 1, 1, 2)
+    expected = [np.sqrt(1 / 2), np.sqrt((0.4**2 + 0.3**2) / 2)]
+    np.testing.assert_allclose(nearest_distance(images, references), expected, rtol=1e-12)
+
+
+def test_fraction_farther_counts_pairs() -> None:
+    assert fraction_farther(np.array([1.0, 3.0]), np.array([0.0, 2.0])) == 0.75
+    assert fraction_farther(np.array([1.0]), np.array([1.0])) == 0.5
+
+
+def test_equal_distributions_are_half_within_the_stated_error() -> None:
+    random = np.random.default_rng(0)
+    fractions = [fraction_farther(random.random(64), random.random(64)) for _ in range(400)]
+    error = np.sqrt((64 + 64 + 1) / (12 * 64 * 64))
+    assert abs(np.mean(fractions) - 0.5) < 4 * error / np.sqrt(400)
+    assert abs(np.std(fractions) / error - 1) < 4 / np.sqrt(2 * 400)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import torch
+
+from tests.training.toy import ToySplit
+from tightbound.training.batches import Batches
+
+
+def _batches(split: ToySplit, **changes) -> Batches:
+    options = {
+        "seed": 5,
+        "batch_size": 8,
+        "steps_per_epoch": 5,
+        "noise_shape": (2, 3),
+        "dtype": torch.float64,
+        "device": torch.device("cpu"),
+    }
+    return Batches(split, **(options | changes))
+
+
+class _Indices(ToySplit):
+    """Gives back which images were asked for."""
+
+    def batch(self, indices, generator):
+        return indices.reshape(-1, 1, 1, 1).float()
+
+
+def test_an_epoch_sees_every_image_once_in_another_order_each_time() -> None:
+    batches = _batches(_Indices(40))
+    epochs = [[int(i) for s in range(5) for i in batches(5 * e + s)[0].flatten()] for e in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(40))
+    assert epochs[0] != epochs[1]
+
+
+def test_the_last_partial_batch_is_left_out() -> None:
+    batches = _batches(_Indices(43))
+    assert all(len(batches(step)[0]) == 8 for step in range(10))
+
+
+def test_a_step_depends_on_seed_and_step_alone() -> None:
+    one, other = _batches(ToySplit(40)), _batches(ToySplit(40))
+    for step in (0, 1, 7):
+        one(step)
+    for first, second in zip(one(13), other(13), strict=True):
+        assert torch.equal(first, second)
+    assert not torch.equal(one(13)[1], one(14)[1])
+    assert not torch.equal(one(13)[1], _batches(ToySplit(40), seed=6)(13)[1])
+
+
+def test_noise_is_standard_normal() -> None:
+    noise = _batches(ToySplit(40), noise_shape=(500, 25))(3)[1]
+    assert noise.shape == (500, 8, 25)
+    assert noise.dtype == torch.float64
+    count = noise.numel()  # 100,000: the mean has s.e. 0.0032, the variance √(2/n) = 0.0045
+    assert abs(noise.mean()) < 4 / count**0.5
+    assert abs(noise.var() - 1) < 4 * (2 / count) ** 0.5
+
+
+def test_ranks_share_out_a_batch_and_draw_their_own_noise() -> None:
+    whole = _batches(_Indices(40))(2)[0].flatten()
+    parts = [_batches(_Indices(40), rank=rank, world_size=2)(2) for rank in range(2)]
+    assert torch.equal(torch.stack([x.flatten() for x, _ in parts], 1).flatten(), whole)
+    assert not torch.equal(parts[0][1], parts[1][1])

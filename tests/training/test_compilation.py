@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.toy import ToySplit, run, toy_model, weights
+from tightbound.training import compilation
+from tightbound.training.compilation import COMPILE_STEPS, resolve_compile
+
+
+def test_auto_compiles_long_runs_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert resolve_compile("auto", "cpu", COMPILE_STEPS)[0] is True
+    compiled, note = resolve_compile("auto", "cpu", COMPILE_STEPS - 1)
+    assert (compiled, "too few to repay it" in note) == (False, True)
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
+    compiled, note = resolve_compile("auto", "cpu", COMPILE_STEPS)
+    assert (compiled, "no compiler was found" in note) == (False, True)
+    assert resolve_compile(True, "cpu", 1) == (True, "compile: on, as asked")
+    assert resolve_compile(False, "cpu", COMPILE_STEPS) == (False, "compile: off, as asked")
+
+
+def test_a_missing_compiler_costs_one_warning_and_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eager, fallen = toy_model(), toy_model()
+    run(tmp_path / "eager", eager, compile=False)
+
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found\nlong trace")
+
+    monkeypatch.setattr(torch, "compile", lambda module, **options: broken)
+    result = run(tmp_path / "fallen", fallen, compile=True)
+    warnings = [line for line in (tmp_path / "fallen" / "log.txt").read_text().splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "compilation failed, training goes on without it: InvalidCxxCompiler: No working C++ compiler" in warnings[0]
+    assert result.decisions.compile is False
+    assert all(torch.equal(a, b) for a, b in zip(weights(eager).values(), weights(fallen).values(), strict=True))
+
+
+def test_a_compiled_run_follows_the_eager_one_with_one_compilation(tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    rows = {}
+    for compiled in (False, True):
+        folder = tmp_path / str(compiled)
+        result = run(folder, toy_model(), validation=ToySplit(9, 1), compile=compiled, log_every=1)
+        assert result.decisions.compile is compiled
+        rows[compiled] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for eager, other in zip(rows[False], rows[True], strict=True):
+        assert other["elbo"] == pytest.approx(eager["elbo"], rel=1e-10)
+    # Validation switches to eval mode and back in between: no step may compile anew for it.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
