@@ -114,12 +114,14 @@ def train(
 ) -> None:
     """Train a recipe, evaluate as it says, and write the report."""
     changes = [*(overrides or ()), *([] if device is None else [f"training.device={device}"])]
+    if resume and out is None:
+        raise RecipeError("--resume needs the run to go on with", hint="add --out RUN")
+    if dry_run and (resume or out is not None):
+        raise RecipeError("--dry-run writes nothing: --out and --resume have no effect", hint="leave them out")
     if dry_run:
         from tightbound.commands.dry_run import dry_run as show
 
         return show(recipe, changes)
-    if resume and out is None:
-        raise RecipeError("--resume needs the run to go on with", hint="add --out RUN")
     from tightbound.commands.train import train_and_report
 
     train_and_report(recipe, changes, out=out, resume=resume, evaluate=not no_evaluate)
@@ -231,6 +233,10 @@ def data(name: Annotated[str | None, typer.Argument(help="Of one data set, a fol
 
 def main() -> None:
     """The entry point of the ``tightbound`` command."""
+    if sys.argv[1:] == ["recipes"]:  # typer checks arguments with pydantic, which takes longer to load than this to do
+        from tightbound.commands.show import list_recipes
+
+        return typer.echo(list_recipes())
     app(prog_name="tightbound")
 
 

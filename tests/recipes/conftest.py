@@ -11,6 +11,10 @@ from tightbound.recipes import api
 from tightbound.recipes.run import Run, open_run
 
 TINY = [
+    "model.likelihood=bernoulli",
+    "model.posterior=diagonal",
+    "objective=elbo",
+    "data.binarize=dynamic",
     "training.epochs=null",
     "training.steps=6",
     "training.batch_size=32",

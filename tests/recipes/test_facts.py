@@ -43,7 +43,9 @@ def test_a_named_likelihood_is_kept():
     assert with_likelihood(model, DataFacts(SHAPE, "levels", 255)) == (model, ())
 
 
-@pytest.mark.parametrize(("kind", "levels", "pixels"), [("levels", 255, "0 to 255"), ("continuous", None, "continuous")])
+@pytest.mark.parametrize(
+    ("kind", "levels", "pixels"), [("levels", 255, "0 to 255"), ("continuous", None, "continuous")]
+)
 def test_a_bernoulli_on_gray_pixels_is_refused_with_the_fix(kind, levels, pixels):
     with pytest.raises(RecipeError) as error:
         build("bernoulli", kind, levels)

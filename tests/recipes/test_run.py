@@ -130,20 +130,24 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         open_run(path)
 
 
-def test_a_zip_without_a_run_or_cut_off_is_refused(trained, tmp_path):
+def test_a_zip_without_a_run_or_damaged_is_refused(trained, tmp_path):
     path = tmp_path / "empty.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "nothing here")
     with pytest.raises(RunError, match=r"expected one run in the zip, with its resolved\.json; got 0"):
         open_run(path)
     whole = pack(trained.folder, tmp_path / "whole.zip").read_bytes()
-    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RunError, match="is not a run folder nor a whole zip of one"):
-        open_run(tmp_path / "cut.zip")
+    (tmp_path / "cut.zip").write_bytes(whole[:200])
+    altered = bytearray(whole)
+    altered[whole.index(b'"binarize"')] ^= 1
+    (tmp_path / "altered.zip").write_bytes(bytes(altered))
+    for name in ("cut", "altered"):
+        with pytest.raises(RunError, match=f"{name}.zip is not a run folder nor a whole zip of one: "):
+            open_run(tmp_path / f"{name}.zip")
 
 
 def test_what_is_missing_is_said(copied, tmp_path):
-    with pytest.raises(RunError, match="no run at .*nowhere"):
+    with pytest.raises(RunError, match=r"no run at .*nowhere"):
         open_run(tmp_path / "nowhere")
     (tmp_path / "other").mkdir()
     with pytest.raises(RunError, match=r"other is not a run folder: it has no resolved\.json"):
@@ -158,7 +162,10 @@ def test_what_is_missing_is_said(copied, tmp_path):
     [
         (lambda text: text[:50], r"resolved\.json is damaged: "),
         (lambda text: "[]", r"resolved\.json is damaged: TypeError"),
-        (lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "data"}), "damaged: KeyError: 'data'"),
+        (
+            lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "data"}),
+            "damaged: KeyError: 'data'",
+        ),
         (
             lambda text: text.replace('"bernoulli"', '"my_bernoulli"'),
             r"model\.likelihood\.kind: got 'my_bernoulli'; expected one of",

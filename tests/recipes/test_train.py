@@ -86,7 +86,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
 
 
 def test_there_must_be_a_run_to_resume(tmp_path):
-    with pytest.raises(RunError, match="no run at .*run to go on with"):
+    with pytest.raises(RunError, match=r"no run at .*run to go on with"):
         train(tmp_path, images(), resume=True)
 
 

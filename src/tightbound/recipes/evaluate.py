@@ -82,7 +82,8 @@ def evaluate_run(
     split = open_images(run, data, options["split"] if data is None else None)
     checkpoint = run.checkpoint(options["checkpoint"])
     model = run.model(checkpoint, device) if model is None else model
-    measure, labels = check_likelihood(model.likelihood, DataFacts.of(split), run.recipe.gray_protocol)
+    gray = run.recipe.gray_protocol and split.kind != "binary"
+    measure, labels = check_likelihood(model.likelihood, DataFacts.of(split), gray)
     estimate = settings()(
         model,
         split.to(next(model.parameters()).device),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tightbound.core import Model
 from tightbound.data import Data, DataSettings, load_data
@@ -15,14 +15,18 @@ from tightbound.errors import DataError, RecipeError, RunError
 from tightbound.evaluation import Estimate
 from tightbound.recipes.archive import unpack
 from tightbound.recipes.build import Built, build
+from tightbound.recipes.evaluation import Checkpoint
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.files import read_json, write_arrays, write_text
 from tightbound.recipes.recipe import Recipe, load_recipe
+from tightbound.recipes.values import read_value
 from tightbound.training import load_weights, place
 from tightbound.training.precision import resolve_device
 
 RECIPE, RESOLVED, EVALUATIONS = "recipe.yaml", "resolved.json", "evaluation.json"
 WEIGHTS, BEST = "model.safetensors", "checkpoints/best.safetensors"
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 # What makes an evaluation another one; a row that agrees in all of these replaces the older one.
 _IDENTITY = ("method", "split", "samples", "images", "seed", "checkpoint")
@@ -62,14 +66,17 @@ class Run:
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
         Raises:
+            RecipeError: no such checkpoint name or device.
             RunError: the weights are missing, damaged or another model's.
         """
+        checkpoint = read_value("checkpoint", Checkpoint, checkpoint)
+        device = resolve_device(read_value("device", Device, device))
         path = self._weights(self.checkpoint(checkpoint))
         model = self.build().model
         training = self.resolved.get("training", {})
         precision = "float64" if training.get("precision") == "float64" else "float32"
         channels_last = bool(training.get("channels_last"))
-        place(model, device=resolve_device(device), precision=precision, channels_last=channels_last)
+        place(model, device=device, precision=precision, channels_last=channels_last)
         load_weights(model, path)
         return model.eval()
 

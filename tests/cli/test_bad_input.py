@@ -1,0 +1,214 @@
+"""Every bad input: exit status, one line and a hint on stderr, nothing on stdout, nothing written."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tightbound.recipes import api
+from tightbound.training import InterruptedTrainingError
+
+
+def check(result, status, message, hint=""):
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    if hint:
+        assert lines[-1].startswith("  hint: ")
+        assert hint in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (
+            ["mnist-mpl"],
+            "unknown recipe 'mnist-mpl'; shipped: digits-vae, images, mnist-mlp",
+            "did you mean 'mnist-mlp'?",
+        ),
+        (["nowhere.yaml"], "no recipe file at nowhere.yaml", ""),
+        (["digits-vae", "training.epoch=3"], "training.epoch: unknown key; expected one of", "did you mean 'epochs'?"),
+        (["digits-vae", "objective.kind=elboo"], "objective.kind: got 'elboo'; expected one of elbo, iwae", "'elbo'"),
+        (["digits-vae", "training.batch_size=big"], "training.batch_size: got 'big'; expected a whole number >= 1", ""),
+        (["digits-vae", "model.latent_dim=0"], "model.latent_dim: got 0; expected a whole number >= 1", ""),
+        (["digits-vae", "training.epochs"], "override 'training.epochs'; expected key=value", "for example training"),
+        (["digits-vae", "training.epochs=[1"], "training.epochs: got '[1'; expected a YAML value", ""),
+        (["digits-vae", "--resume"], "--resume needs the run to go on with", "add --out RUN"),
+        (["digits-vae", "--device", "gpu"], "training.device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
+        (["images"], "data.name: this recipe is for your own images", "add data.name=FOLDER"),
+        (
+            ["digits-vae", "data.binarize=none", "model.likelihood=bernoulli"],
+            "a Bernoulli is a likelihood of binary pixels only; these are 0 to 16",
+            "",
+        ),
+        (["digits-vae", "--import", "not_there_at_all"], "--import not_there_at_all: ModuleNotFoundError", ""),
+        (
+            ["digits-vae", "objective={kind: elbo, free_bits_per: unit}", "model.posterior=full_covariance"],
+            "posterior 'full_covariance' is not",
+            "",
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_wrong_recipe_is_status_2(tightbound, tmp_path, monkeypatch, arguments, message, hint, dry):
+    monkeypatch.chdir(tmp_path)
+    check(tightbound("train", *arguments, *dry), 2, message, hint)
+    assert not list(tmp_path.iterdir())
+
+
+def write_images(folder, *images):
+    folder.mkdir()
+    for index, image in enumerate(images):
+        image.save(folder / f"{index}.png")
+    return folder
+
+
+def test_bad_data_are_status_3(tightbound, tmp_path):
+    gray, color = Image.new("L", (8, 8), 90), Image.new("RGB", (8, 8), (9, 80, 200))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    mixed = write_images(tmp_path / "mixed", gray, color, gray)
+    corrupt = write_images(tmp_path / "corrupt", gray, gray)
+    (corrupt / "broken.png").write_bytes((corrupt / "0.png").read_bytes()[:40])
+    bad = {
+        "nan.npy": np.full((9, 8, 8), np.nan, np.float32),
+        "range.npy": np.full((9, 8, 8), 3.5, np.float32),
+        "shape.npy": np.zeros((9, 64), np.uint8),
+        "type.npy": np.zeros((9, 8, 8), np.complex64),
+    }
+    for name, array in bad.items():
+        np.save(tmp_path / name, array)
+    (tmp_path / "text.npy").write_text("not an array")
+    cases = [
+        (empty, "empty", ""),
+        (mixed, "", "color"),
+        (corrupt, "broken.png", "skip_bad"),
+        (tmp_path / "nan.npy", "NaN", ""),
+        (tmp_path / "range.npy", "expected floats in [0, 1]; got 3.5", ""),
+        (tmp_path / "shape.npy", "(9, 64)", "reshape"),
+        (tmp_path / "type.npy", "complex64", ""),
+        (tmp_path / "text.npy", "not a readable .npy file", ""),
+        (tmp_path / "gone", "no folder or file of that name, and no shipped set", ""),
+        ("digit", "shipped: digits", "did you mean 'digits'?"),
+    ]
+    for data, message, hint in cases:
+        result = tightbound("train", "images", f"data.name={data}", "data.size=null", "--out", tmp_path / "run")
+        check(result, 3, message, hint)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["sample"], ["reconstruct"], ["report"], ["encode", "digits", "--out", "codes.npz"]]
+)
+def test_a_missing_or_damaged_run_is_status_1(tightbound, copied, tmp_path, command):
+    name, *rest = command
+    check(tightbound(name, tmp_path / "nowhere", *rest), 1, "no run at", "a folder that `tightbound train` wrote")
+    (copied / "model.safetensors").write_bytes(b"no weights")
+    (copied / "checkpoints" / "best.safetensors").write_bytes(b"no weights")
+    check(tightbound(name, copied, *rest), 1, "best.safetensors is truncated or altered")
+    (copied / "resolved.json").write_text("{")
+    check(tightbound(name, copied, *rest), 1, "resolved.json is damaged")
+    (copied / "resolved.json").unlink()
+    check(tightbound(name, copied, *rest), 1, "is not a run folder: it has no resolved.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (
+            ["evaluate", "--method", "importence"],
+            "evaluation.method: got 'importence'; expected one of importance",
+            "did",
+        ),
+        (["evaluate", "--samples", "0"], "evaluation.samples: got 0; expected a whole number >= 1", ""),
+        (["evaluate", "--split", "tset"], "evaluation.split: got 'tset'; expected one of test, validation", "'test'"),
+        (["evaluate", "--checkpoint", "first"], "evaluation.checkpoint: got 'first'; expected one of auto, last", ""),
+        (["evaluate", "temperatures=500"], "evaluation.temperatures: unknown key; expected one of samples", ""),
+        (["evaluate", "--out", "values.csv"], "--out: got 'values.csv'; expected a file that ends in .npz", ""),
+        (["evaluate", "--data", "digits", "--split", "train"], "--split has no effect with --data", ""),
+        (["sample", "--out", "grid.jpg"], "--out: got 'grid.jpg'; expected a file that ends in .png or .npz", ""),
+        (["sample", "--show", "modes"], "--show: got 'modes'; expected one of sample, mean", ""),
+        (["sample", "--checkpoint", "first"], "checkpoint: got 'first'; expected one of auto, last, best", ""),
+        (["sample", "--device", "gpu"], "device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
+        (["reconstruct", "--split", "tset"], "split: got 'tset'; expected one of train, validation, test", ""),
+    ],
+)
+def test_a_wrong_option_is_status_2(tightbound, trained, arguments, message, hint):
+    name, *rest = arguments
+    check(tightbound(name, trained, *rest), 2, message, hint)
+
+
+def test_encode_writes_npz_only(tightbound, trained):
+    check(tightbound("encode", trained, "digits", "--out", "codes.csv"), 2, "expected a file that ends in .npz")
+
+
+def test_other_images_of_the_wrong_shape_are_status_3(tightbound, trained, tmp_path):
+    np.save(tmp_path / "large.npy", np.zeros((4, 9, 9), np.uint8))
+    check(tightbound("evaluate", trained, "--data", tmp_path / "large.npy"), 3, "got 1 × 9 × 9")
+
+
+def test_wrong_usage_is_status_2(tightbound):
+    assert tightbound("train").exit_code == 2
+    assert tightbound("trian", "digits-vae").exit_code == 2
+    assert tightbound("train", "digits-vae", "--epochs", "3").exit_code == 2
+
+
+def test_a_dry_run_refuses_what_it_would_ignore(tightbound, tmp_path):
+    result = tightbound("train", "digits-vae", "--dry-run", "--out", tmp_path / "run")
+    check(result, 2, "--dry-run writes nothing: --out and --resume have no effect")
+
+
+def test_a_report_is_not_written_into_a_zip(tightbound, trained, tmp_path):
+    path = shutil.make_archive(str(tmp_path / "run"), "zip", trained)
+    check(tightbound("report", path), 1, "run is a zip; a report is written into a run folder", "unpack it first")
+    check(tightbound("sample", path), 1, "run is a zip: nothing is written into it", "name a file with --out")
+
+
+def test_two_runs_do_not_share_a_folder(tightbound, trained):
+    result = tightbound("train", "digits-vae", "training.steps=1", "training.epochs=null", "--out", trained)
+    assert result.exit_code == 1
+    assert "holds a run already" in result.stderr
+
+
+def test_ctrl_c_is_one_line(tightbound, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "load_recipe", interrupt)
+    monkeypatch.setattr("tightbound.commands.train.load_recipe", interrupt)
+    result = tightbound("train", "digits-vae")
+    assert result.exit_code == 130
+    assert result.stderr.startswith("error: stopped by Ctrl-C\n  hint: ")
+
+
+def test_interrupted_training_says_how_to_go_on(tightbound, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise InterruptedTrainingError("interrupted at step 3 of 6; a checkpoint was saved", hint="go on with --resume")
+
+    monkeypatch.setattr("tightbound.commands.train.train_run", stop)
+    out = tmp_path / "run"
+    result = tightbound("train", "digits-vae", "training.seed=3", "--out", out)
+    how = f"go on with: tightbound train digits-vae training.seed=3 --out {out} --resume"
+    check(result, 130, "interrupted at step 3 of 6; a checkpoint was saved", how)
+
+
+def test_a_full_disk_is_one_line(tightbound, trained, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tightbound.commands.pictures.write_arrays", full)
+    result = tightbound("sample", trained, "--out", tmp_path / "samples.npz")
+    check(result, 1, "No space left on device")
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(tightbound):
+    for arguments in (["--debug", "train", "nothing"], ["train", "nothing", "--debug"]):
+        result = tightbound(*arguments)
+        assert type(result.exception).__name__ == "RecipeError"
+        assert "error:" not in result.stderr

@@ -1,0 +1,260 @@
+"""What each command prints and writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tests.cli.conftest import TINY
+
+from tightbound.recipes.recipe import load_recipe
+from tightbound.recipes.run import open_run
+
+KEYS = {
+    *("method", "split", "images", "samples", "elbo", "log_likelihood", "standard_error", "standard_error_images"),
+    *("bits_per_dim", "ess_median", "pareto_k_over_0_7", "curve", "simulated_lower", "simulated_upper"),
+    *("simulated_gap", "reconstruction_rmse", "seconds", "images_per_second"),
+}
+
+
+def test_train_ends_with_the_numbers_and_the_report(trained):
+    lines = (trained / "stdout.txt").read_text().splitlines()
+    assert lines[0] == "test: 12 images, best weights, digits, binarized at random (seed 0)"
+    assert any("log p(x)" in line and "nats per image" in line and "±" in line for line in lines)
+    assert any(line.strip().startswith("ELBO") for line in lines)
+    assert lines[-1] == f"report: {trained / 'report.html'}"
+    assert "<html" in (trained / "report.html").read_text()[:300]
+
+
+def test_evaluate_json_is_one_object_and_nothing_else(tightbound, copied, tmp_path):
+    out = tmp_path / "values.npz"
+    result = tightbound("evaluate", copied, "--samples", 30, "--limit", 12, "--json", "--out", out, "--seed", 4)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    row = json.loads(result.stdout)
+    assert set(row) >= KEYS
+    assert (row["samples"], row["images"], row["seed"], row["split"]) == (30, 12, 4, "test")
+    assert [point[0] for point in row["curve"]] == [1, 10, 30]
+    assert row["simulated_gap"] is None
+    with np.load(out) as arrays:
+        assert arrays["log_likelihood"].mean() == pytest.approx(row["log_likelihood"], abs=1e-9)
+        assert arrays["label"].shape == arrays["ess"].shape == (12,)
+    assert open_run(copied).evaluations()[-1] == row
+
+
+def test_evaluate_takes_options_of_the_method_as_keys(tightbound, copied):
+    result = tightbound("evaluate", copied, "samples=25", "limit=5", "split=validation", "--json")
+    row = json.loads(result.stdout)
+    assert (row["samples"], row["images"], row["split"]) == (25, 5, "validation")
+
+
+def test_evaluate_prints_the_sentence(tightbound, copied):
+    result = tightbound("evaluate", copied, "--samples", 30, "--limit", 12, "--checkpoint", "last")
+    assert result.stdout.startswith("test: 12 images, last weights")
+    assert "Lower bound on log p(x), K = 30" in result.stdout
+
+
+def test_a_zip_is_evaluated_without_being_changed(tightbound, trained, tmp_path):
+    path = shutil.make_archive(str(tmp_path / "run"), "zip", trained)
+    result = tightbound("evaluate", path, "--samples", 30, "--limit", 12, "--json")
+    assert json.loads(result.stdout)["log_likelihood"] == open_run(trained).evaluations()[0]["log_likelihood"]
+    assert "is a zip: the numbers are not kept in it" in result.stderr
+
+
+def test_evaluating_other_data_leaves_the_run_as_it_is(tightbound, copied, tmp_path):
+    before = (copied / "evaluation.json").read_text()
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).integers(0, 17, (6, 8, 8), np.uint8))
+    result = tightbound("evaluate", copied, "--data", tmp_path / "mine.npy", "--samples", 25, "--json")
+    row = json.loads(result.stdout)
+    assert (row["images"], row["split"]) == (6, "data")
+    assert row["protocol"] == f"{tmp_path / 'mine.npy'}, binarized at random (seed 0)"
+    assert (copied / "evaluation.json").read_text() == before
+
+
+def test_samples_are_a_function_of_the_seed(tightbound, copied, tmp_path):
+    arrays = []
+    for seed in (0, 0, 1):
+        out = tmp_path / "samples.npz"
+        assert tightbound("sample", copied, "--number", 5, "--seed", seed, "--out", out).exit_code == 0
+        with np.load(out) as file:
+            arrays.append({name: file[name] for name in file.files})
+    assert arrays[0]["samples"].shape == (5, 1, 8, 8)
+    np.testing.assert_array_equal(arrays[0]["samples"], arrays[1]["samples"])
+    assert (arrays[0]["samples"] != arrays[2]["samples"]).any()
+    model = open_run(copied).model()
+    mean = model.likelihood.mean(model.decode(torch.from_numpy(arrays[0]["epsilon"])))
+    np.testing.assert_allclose(arrays[0]["mean"], mean.detach().numpy(), atol=1e-6)
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_a_picture_is_a_grid_of_the_images(tightbound, copied, tmp_path):
+    result = tightbound("sample", copied, "--number", 4, "--show", "mean")
+    path = copied / "figures" / "samples-seed0.png"
+    assert result.stdout.strip() == str(path)
+    assert size_of(path) == (2 * 64 + 2, 2 * 64 + 2)
+    out = tmp_path / "rows.png"
+    assert tightbound("reconstruct", copied, "--number", 3, "--out", out).exit_code == 0
+    assert size_of(out) == (3 * 64 + 2 * 2, 3 * 64 + 2 * 2)
+
+
+def test_reconstructions_are_of_the_test_images(tightbound, copied, tmp_path):
+    out = tmp_path / "arrays.npz"
+    assert tightbound("reconstruct", copied, "--number", 6, "--out", out).exit_code == 0
+    run = open_run(copied)
+    with np.load(out) as arrays:
+        np.testing.assert_array_equal(arrays["originals"], run.data().test.fixed(0, 6, seed=0).numpy())
+        np.testing.assert_allclose(arrays["std"] ** 2, arrays["mean"] * (1 - arrays["mean"]), atol=1e-6)
+
+
+def test_encode_writes_closed_form_means_and_samples_around_them(tightbound, copied, tmp_path):
+    out = tmp_path / "codes.npz"
+    result = tightbound("encode", copied, "digits", "--out", out, "--samples", 400, "--split", "validation")
+    assert result.exit_code == 0, result.stderr
+    run = open_run(copied)
+    model, split = run.model(), run.data().validation
+    q = model.posterior.base(model.encode(split.fixed(0, 20, seed=0)).features)
+    with np.load(out) as arrays:
+        assert arrays["mean_samples"] == 0
+        assert arrays["samples"].shape == (400, 20, 3)
+        np.testing.assert_allclose(arrays["mean"], q.mean.detach().numpy(), atol=1e-6)
+        z_score = (arrays["samples"].mean(0) - arrays["mean"]) / (q.scale.detach().numpy() / 20)
+        assert np.abs(z_score).max() < 4.5  # 60 means of 400 samples
+        np.testing.assert_array_equal(arrays["label"], split.labels.numpy())
+
+
+def test_encode_without_a_closed_form_averages_samples_and_says_how_many(tightbound, copied, tmp_path, monkeypatch):
+    monkeypatch.setattr("tightbound.commands.encode._closed_mean", lambda model, encoding: None)
+    out = tmp_path / "codes.npz"
+    assert tightbound("encode", copied, "digits", "--out", out, "--samples", 70).exit_code == 0
+    with np.load(out) as arrays:
+        assert arrays["mean_samples"] == 70
+        np.testing.assert_allclose(arrays["mean"], arrays["samples"].mean(0), atol=1e-5)
+        assert len(arrays["index"]) == 300
+
+
+def test_the_report_is_written_again(tightbound, copied):
+    (copied / "report.html").unlink()
+    result = tightbound("report", copied)
+    assert result.stdout.strip() == str(copied / "report.html")
+    assert (copied / "report.html").stat().st_size > 10_000
+
+
+def test_dry_run_counts_parameters_and_writes_nothing(tightbound, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = tightbound("train", "digits-vae", *TINY, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    counts = dict(line.split() for line in result.stdout.splitlines() if line.split()[1:] and "." in line.split()[0])
+    assert counts["encoder.layers"] == f"{64 * 16 + 16:,}"
+    assert counts["decoder.output"] == f"{16 * 64 + 64:,}"
+    assert "6, 2 an epoch, batches of 32" in result.stdout
+    assert "dry run: nothing was written" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_resumes_where_it_was_done(tightbound, copied):
+    result = tightbound("train", "digits-vae", *TINY, "--out", copied, "--resume", "--no-evaluate")
+    assert result.exit_code == 0, result.stderr
+    assert "resumed at step 6 of 6" in result.stderr
+    assert result.stdout == f"report: {copied / 'report.html'}\n"
+
+
+def test_recipes_are_listed_and_shown_in_full(tightbound):
+    listed = tightbound("recipes").stdout
+    assert "mnist-mlp       The classic 784-512-16 perceptron" in listed
+    shown = yaml.safe_load(tightbound("recipes", "mnist-mlp").stdout)
+    assert shown["training"]["optimizer"]["betas"] == [0.9, 0.999]
+    assert load_recipe(shown) == load_recipe("mnist-mlp")
+
+
+def test_data_are_listed_and_explained(tightbound):
+    listed = tightbound("data").stdout
+    assert "digits" in listed
+    assert "data.name=PATH" in listed
+    shown = tightbound("data", "digits").stdout
+    assert "1 × 8 × 8 (channels, height, width), integers from 0 to 16" in shown
+    assert "1,297 images" in shown
+
+
+def test_a_plug_in_is_imported_from_the_current_folder(tightbound, tmp_path, monkeypatch):
+    from tightbound import registry
+
+    (tmp_path / "my_parts_for_cli.py").write_text(
+        "from tightbound.likelihoods import Bernoulli\n"
+        "from tightbound.registry import register\n"
+        "register('likelihood', 'cli_bernoulli')(type('Mine', (Bernoulli,), {'__doc__': 'Mine.'}))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(registry, "_components", dict(registry._components))
+    arguments = ["train", "digits-vae", *TINY, "model.likelihood=cli_bernoulli", "--dry-run"]
+    assert tightbound(*arguments, "--import", "my_parts_for_cli").exit_code == 0
+    del sys.modules["my_parts_for_cli"]
+
+
+def test_the_version_is_printed(tightbound):
+    assert tightbound("--version").stdout == f"tightbound {version('tightbound')}\n"
+
+
+def test_demo_runs_the_shipped_recipe(tightbound, tmp_path, monkeypatch):
+    from tightbound.recipes import source
+
+    small = load_recipe("digits-vae", TINY).to_dict()
+    path = tmp_path / "digits-vae.yaml"
+    path.write_text(yaml.safe_dump(small))
+    monkeypatch.setattr(source, "shipped", lambda: {"digits-vae": path})
+    result = tightbound("demo", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
+
+
+HEAVY = ("torch", "pydantic", "numpy", "scipy", "sklearn", "matplotlib", "rich", "accelerate")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes"]])
+def test_help_and_lists_load_nothing_heavy(arguments):
+    code = (
+        "import sys\n"
+        f"sys.argv = ['tightbound', *{arguments!r}]\n"
+        "import tightbound.cli\n"
+        "try:\n    tightbound.cli.main()\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        f"print('loaded:', sorted(set({HEAVY!r}) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_importing_the_package_loads_nothing_and_names_are_found():
+    code = (
+        "import sys, tightbound as tb\n"
+        "assert not {'torch', 'pydantic', 'numpy', 'typer'} & set(sys.modules)\n"
+        "assert all(getattr(tb, name) is not None for name in tb.__all__)\n"
+        "assert set(tb.__all__) <= set(dir(tb))\n"
+        "try:\n    tb.nothing\nexcept AttributeError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "module 'tightbound' has no attribute 'nothing'\n"
+
+
+def test_python_m_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "tightbound", "recipes"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
+    )
+    assert "digits-vae" in done.stdout
