@@ -96,8 +96,8 @@ def page() -> str:
     lines += [
         "## What goes together",
         "",
-        "Every pair of components, the rest on their defaults, is built and takes two steps in the tests, or is refused "
-        "with a reason before any work. ✓ trains.",
+        "Every pair of components, the rest on their defaults, is built and takes two steps in the tests, or is "
+        "refused with a reason before any work. ✓ trains.",
         "",
     ]
     reasons: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,7 +95,7 @@ def options(
 def demo(
     out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/digits-vae-TIME-seed0]")] = None,
 ) -> None:
-    """Train on embedded real data, offline, evaluate, and write the report."""
+    """Train on embedded real data, offline, and write the report."""
     from tightbound.commands.train import train_and_report
 
     train_and_report("digits-vae", (), out=out)
@@ -182,7 +183,7 @@ def reconstruct(
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
-    """Encode images and decode them again: originals, means, and the uncertainty of each pixel."""
+    """Encode images and decode them: originals, means, uncertainty."""
     from tightbound.commands.pictures import write_reconstructions
 
     write_reconstructions(
@@ -217,7 +218,7 @@ def report(run: RunPath) -> None:
 
 @app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="Of one recipe, or a YAML file.")] = None) -> None:
-    """List the shipped recipes, or print one with every default filled in."""
+    """List the recipes, or print one with every default filled in."""
     from tightbound.commands.show import list_recipes, show_recipe
 
     typer.echo(list_recipes() if name is None else show_recipe(name))
@@ -233,6 +234,9 @@ def data(name: Annotated[str | None, typer.Argument(help="Of one data set, a fol
 
 def main() -> None:
     """The entry point of the ``tightbound`` command."""
+    # Threads that spin while they wait fight with whatever else runs: ten times slower beside one busy neighbor. The
+    # OpenMP runtime reads this once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:] == ["recipes"]:  # typer checks arguments with pydantic, which takes longer to load than this to do
         from tightbound.commands.show import list_recipes
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tests.cli.conftest import TINY
 
+from tests.cli.conftest import TINY
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import open_run
 

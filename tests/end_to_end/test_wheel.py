@@ -44,7 +44,7 @@ def test_recipes_are_in_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 
 def test_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    """The numbers that it prints are those it keeps; log p(x) lies above the ELBO and in the range this model reaches."""
+    """It prints the numbers that it keeps; log p(x) lies above the ELBO and in the range that this model reaches."""
     where = "import tightbound; print(tightbound.__file__)"
     environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -56,7 +56,7 @@ def test_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert str(Path("demo") / "report.html") in demo.stdout.splitlines()[-1]
     (row,) = json.loads((tmp_path / "demo" / "evaluation.json").read_text())
     assert f"{row['log_likelihood']:.2f}" in demo.stdout.replace("−", "-")
-    assert -125 < row["elbo"] < row["log_likelihood"] < -95
+    assert -26 < row["elbo"] < row["log_likelihood"] < -21
     assert row["images"] == 300
     page = report.read_text(encoding="utf-8")
     assert "<svg" in page

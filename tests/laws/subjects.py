@@ -1,4 +1,4 @@
-"""Models for the laws: every registered combination, small enough to integrate; linear-Gaussian ones, solved exactly."""
+"""Models for the laws: every combination, small enough to integrate; linear-Gaussian ones, solved exactly."""
 
 from __future__ import annotations
 

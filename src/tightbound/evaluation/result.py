@@ -80,7 +80,7 @@ class Estimate:
     rate: float | None = None
     distortion: float | None = None
     units: list[int] | None = None
-    active_units: list[int] | None = None
+    active_units: list[int | None] | None = None
     kl_units: list[list[float]] | None = None
     reconstruction_rmse: float | None = None
     reconstruction_mae: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.core import Likelihood
@@ -26,22 +27,24 @@ class Bernoulli(Likelihood):
         self.image_shape = image_shape
         self.out_channels = image_shape[0]
 
-    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B C H W"], params: Float[Tensor, "K B P H W"]) -> Float[Tensor, "K B"]:
         """log p(x | logits), summed over pixels: (B, C, H, W), (K, B, C, H, W) -> (K, B)."""
         return (x * params + nn.functional.logsigmoid(-params)).sum((-3, -2, -1))
 
-    def mean(self, params: Tensor) -> Tensor:
+    def mean(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """σ(l)."""
         return params.sigmoid()
 
-    def mode(self, params: Tensor) -> Tensor:
+    def mode(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """1 where σ(l) > ½."""
         return (params > 0).to(params.dtype)
 
-    def std(self, params: Tensor) -> Tensor:
+    def std(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """√(p (1 − p))."""
         return (params.sigmoid() * (-params).sigmoid()).sqrt()
 
-    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self, params: Float[Tensor, "*rows P H W"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*rows C H W"]:
         """Coin flips."""
         return torch.bernoulli(params.sigmoid(), generator=generator)

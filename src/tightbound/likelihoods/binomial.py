@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.core import Likelihood
@@ -27,7 +28,7 @@ class Binomial(Likelihood):
         self.out_channels = image_shape[0]
         self.trials = trials
 
-    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B C H W"], params: Float[Tensor, "K B P H W"]) -> Float[Tensor, "K B"]:
         """log p(x | logits), summed over pixels: (B, C, H, W), (K, B, C, H, W) -> (K, B)."""
         n = self.trials
         count = (x * n).round()
@@ -37,19 +38,21 @@ class Binomial(Likelihood):
         varying = (count * params + n * nn.functional.logsigmoid(-params)).sum((-3, -2, -1))
         return varying + log_choose.sum((-3, -2, -1))
 
-    def mean(self, params: Tensor) -> Tensor:
+    def mean(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """σ(l)."""
         return params.sigmoid()
 
-    def mode(self, params: Tensor) -> Tensor:
+    def mode(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """⌊(n + 1) σ(l)⌋ / n."""
         return ((self.trials + 1) * params.sigmoid()).floor().clamp(max=self.trials) / self.trials
 
-    def std(self, params: Tensor) -> Tensor:
+    def std(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """√(p (1 − p) / n)."""
         return (params.sigmoid() * (-params).sigmoid() / self.trials).sqrt()
 
-    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self, params: Float[Tensor, "*rows P H W"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*rows C H W"]:
         """Counts over n."""
         probability = params.sigmoid()
         return torch.binomial(torch.full_like(probability, self.trials), probability, generator=generator) / self.trials

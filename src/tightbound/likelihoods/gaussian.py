@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.core import Likelihood
@@ -60,26 +61,28 @@ class Gaussian(Likelihood):
         """log σ, a 0-d tensor."""
         return soft_floor(self.raw_log_scale, self.log_floor) if self.learned else self.raw_log_scale
 
-    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B C H W"], params: Float[Tensor, "K B P H W"]) -> Float[Tensor, "K B"]:
         """log N(x; μ, σ²), summed over pixels: (B, C, H, W), (K, B, C, H, W) -> (K, B)."""
         log_scale = self.log_scale
         squares = (x - self.mean(params)).square().sum((-3, -2, -1)) * (-2 * log_scale).exp()
         pixels = math.prod(self.image_shape)
         return -0.5 * (squares + pixels * (2 * log_scale + math.log(2 * math.pi)))
 
-    def mean(self, params: Tensor) -> Tensor:
+    def mean(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """μ."""
         return params.sigmoid() if self.mean_activation == "sigmoid" else params
 
-    def mode(self, params: Tensor) -> Tensor:
+    def mode(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """μ."""
         return self.mean(params)
 
-    def std(self, params: Tensor) -> Tensor:
+    def std(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """σ at every pixel."""
         return self.log_scale.exp().expand(params.shape)
 
-    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self, params: Float[Tensor, "*rows P H W"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*rows C H W"]:
         """μ + σ·noise, not clipped: it is a sample of the density that is scored."""
         noise = torch.randn(params.shape, generator=generator, dtype=params.dtype, device=params.device)
         return self.mean(params) + self.log_scale.exp() * noise

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal
 
@@ -60,17 +61,17 @@ class VAE(Model):
             *(b.capabilities & {"batch_dependent"} for b in bodies if b is not None),
         )
 
-    def encode(self, x: Tensor) -> Encoding:
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Encoding:
         """Features (B, F) of images (B, C, H, W)."""
         return Encoding(x.new_zeros(len(x), 0) if self.encoder is None else self.encoder(x))
 
     def draw(
         self,
-        x: Tensor,
+        x: Float[Tensor, "B C H W"],
         num_samples: int,
         *,
         encoding: Encoding | None = None,
-        noise: Tensor | None = None,
+        noise: Float[Tensor, "K B N"] | None = None,
         generator: torch.Generator | None = None,
         stop_density: bool = False,
     ) -> Draw:
@@ -99,26 +100,26 @@ class VAE(Model):
             surrogate=self.likelihood.surrogate(x, params),
         )
 
-    def log_prior(self, epsilon: Tensor) -> Tensor:
+    def log_prior(self, epsilon: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows"]:
         """The prior's log-density in flat coordinates: standard normal where the prior can be whitened."""
         return standard_normal_log_prob(epsilon) if self.prior.whitened else self.prior.log_prob(epsilon)
 
-    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "n E"]:
         """Flat coordinates (n, D) drawn from the prior."""
         like = next(self.parameters())
         shape = (num_samples, self.prior.noise_size)
         noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return noise if self.prior.whitened else self.prior.sample(noise)
 
-    def decode(self, epsilon: Tensor) -> Tensor:
+    def decode(self, epsilon: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows P H W"]:
         """The likelihood's parameters (*rows, P, H, W) at flat coordinates (*rows, D)."""
         return self._params(self.prior.sample(epsilon) if self.prior.whitened else epsilon)
 
-    def log_likelihood_at(self, x: Tensor, epsilon: Tensor) -> Tensor:
+    def log_likelihood_at(self, x: Float[Tensor, "B C H W"], epsilon: Float[Tensor, "K B E"]) -> Float[Tensor, "K B"]:
         """log p(x | ε): (B, C, H, W), (K, B, D) -> (K, B)."""
         return self.likelihood.log_prob(x, self.decode(epsilon))
 
-    def log_evidence(self, x: Tensor) -> Tensor | None:
+    def log_evidence(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"] | None:
         """log N(x; b + W μ, W diag(s²) Wᵀ + σ² I) for an affine decoder under Gaussians, else None."""
         affine, p = self.decoder.affine(), self.prior.gaussian
         likelihood = self.likelihood

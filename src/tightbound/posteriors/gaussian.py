@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from jaxtyping import Float
 from torch import Tensor
 
 from tightbound.core import Posterior, Proposal, Target
@@ -33,15 +34,15 @@ class GaussianPosterior(Posterior):
         self.moments = Head(feature_dim, 2 * latent_dim)
 
     @abstractmethod
-    def base(self, features: Tensor) -> Gaussian:
+    def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z | x), (B, D)."""
 
     def propose(
         self,
-        features: Tensor,
+        features: Float[Tensor, "B F"],
         num_samples: int,
         *,
-        noise: Tensor,
+        noise: Float[Tensor, "K B N"],
         target: Target | None = None,
         stop_density: bool = False,
     ) -> Proposal:
@@ -72,7 +73,7 @@ class Diagonal(GaussianPosterior):
     def __init__(self, feature_dim: int, latent_dim: int, *, log_scale_offset: float = 0.0) -> None:
         super().__init__(feature_dim, latent_dim, log_scale_offset)
 
-    def base(self, features: Tensor) -> Gaussian:
+    def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z | x), (B, D)."""
         mean, scale = self._mean_and_scale(features)
         return Gaussian(mean, scale)
@@ -97,7 +98,7 @@ class FullCovariance(GaussianPosterior):
         super().__init__(feature_dim, latent_dim, log_scale_offset)
         self.correlations = Head(feature_dim, num_strictly_lower(latent_dim), zero=True)
 
-    def base(self, features: Tensor) -> Gaussian:
+    def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z | x), (B, D)."""
         mean, scale = self._mean_and_scale(features)
         entries = self.correlations(features) / self.latent_dim**0.5

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import torch
 from annotated_types import Gt
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.core import Prior
@@ -29,11 +30,11 @@ class GaussianPrior(Prior):
     def gaussian(self) -> Gaussian:
         """p(z), (D)."""
 
-    def log_prob(self, z: Tensor, components: Gaussian | None = None) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "*rows D"], components: Gaussian | None = None) -> Float[Tensor, "*rows"]:
         """log p(z): (*rows, D) -> (*rows)."""
         return self.gaussian.log_prob(z)
 
-    def sample(self, noise: Tensor) -> Tensor:
+    def sample(self, noise: Float[Tensor, "*rows N"]) -> Float[Tensor, "*rows D"]:
         """Mean + scale·noise."""
         return self.gaussian.sample(noise)
 
