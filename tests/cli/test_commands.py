@@ -15,7 +15,7 @@ import torch
 import yaml
 from PIL import Image
 
-from tests.cli.conftest import TINY
+from tests.tiny import TINY
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import open_run
 

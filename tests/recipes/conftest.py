@@ -7,25 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import TINY
 from tightbound.recipes import api
 from tightbound.recipes.run import Run, open_run
-
-TINY = [
-    "model.likelihood=bernoulli",
-    "model.posterior=diagonal",
-    "objective=elbo",
-    "data.binarize=dynamic",
-    "training.epochs=null",
-    "training.steps=6",
-    "training.batch_size=32",
-    "training.tensorboard=false",
-    "data.train_limit=64",
-    "data.validation=20",
-    "model.encoder.hidden=[16]",
-    "model.decoder.hidden=[16]",
-    "model.latent_dim=3",
-    "evaluation=[{method: importance, samples: 30, limit: 12}]",
-]
 
 
 @pytest.fixture(scope="session")
