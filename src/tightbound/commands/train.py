@@ -16,8 +16,6 @@ from tightbound.recipes.run import Run
 from tightbound.recipes.train import new_folder, train_run
 from tightbound.training import InterruptedTrainingError
 
-_STOPPED = 130
-
 
 def train_and_report(
     recipe: str,
@@ -34,7 +32,6 @@ def train_and_report(
     try:
         run = train_run(loaded, folder=folder, resume=resume, say=say)
     except InterruptedTrainingError as error:
-        error.exit_status = _STOPPED
         error.hint = f"go on with: tightbound train {' '.join([recipe, *overrides])} --out {folder} --resume"
         raise
     if evaluate:

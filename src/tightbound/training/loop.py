@@ -37,7 +37,9 @@ OnEpoch = Callable[[Model, float, int, Any], None]
 
 
 class InterruptedTrainingError(TrainingError):
-    """Ctrl-C or SIGTERM; a checkpoint was saved."""
+    """Ctrl-C or SIGTERM; a checkpoint was saved. Exit status 130, as shells have it."""
+
+    exit_status = 130
 
 
 @dataclass(frozen=True)
