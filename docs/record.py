@@ -1,4 +1,7 @@
-"""Keeps a run's evaluation as a row in docs/results: `python docs/record.py RUN "COMMAND"`, from a clean checkout."""
+"""Keeps a run's evaluation as a row in docs/results: `python docs/record.py RUN "COMMAND" [COMMIT]`.
+
+COMMIT is the one that the run was made with; without it, the checkout's own, which then has to be clean.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 
 
-def record(run: Path, command: str) -> Path:
+def record(run: Path, command: str, commit: str = "HEAD") -> Path:
     """Writes docs/results/<recipe>-seed<n>.json from the run's own files; the numbers are not touched."""
     resolved = json.loads((run / "resolved.json").read_text(encoding="utf-8"))
     evaluations = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
@@ -22,7 +25,7 @@ def record(run: Path, command: str) -> Path:
     row = {
         "recipe": resolved["recipe"]["name"],
         "command": command,
-        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=RESULTS.parent).strip(),
+        "commit": subprocess.check_output(["git", "rev-parse", commit], text=True, cwd=RESULTS.parent).strip(),
         "seed": seed,
         "machine": f"{processor()}, {os.cpu_count()} cores, {resolved['threads']} threads, {resolved['machine']}",
         "versions": resolved["versions"],
@@ -51,4 +54,4 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    print(record(Path(sys.argv[1]), sys.argv[2]))
+    print(record(Path(sys.argv[1]), *sys.argv[2:]))
