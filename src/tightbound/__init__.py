@@ -15,11 +15,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tightbound.api import build, evaluate, load, train
     from tightbound.core import Draw, Likelihood, Model, Objective, Posterior, Prior, Proposal
     from tightbound.data import DataSettings, load_data
     from tightbound.errors import DataError, RecipeError, RunError, TightboundError
     from tightbound.evaluation import Estimate
-    from tightbound.recipes.api import build, evaluate, load, train
     from tightbound.recipes.recipe import Recipe, load_recipe
     from tightbound.recipes.run import Run, open_run
     from tightbound.registry import register
@@ -55,7 +55,7 @@ _HOMES = {
     "data": ("DataSettings", "load_data"),
     "errors": ("DataError", "RecipeError", "RunError", "TightboundError"),
     "evaluation": ("Estimate",),
-    "recipes.api": ("build", "evaluate", "load", "train"),
+    "api": ("build", "evaluate", "load", "train"),
     "recipes.recipe": ("Recipe", "load_recipe"),
     "recipes.run": ("Run", "open_run"),
     "registry": ("register",),

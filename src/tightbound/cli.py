@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from tightbound.errors import RecipeError, TightboundError
+from tightbound.commands.failures import one_line_failures
+from tightbound.errors import RecipeError
 
-_INTERRUPTED = 130
+_ARGUMENTS = "tightbound.arguments"
 
 
 class _Commands(TyperGroup):
@@ -20,22 +22,13 @@ class _Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Brings the global options to the front."""
+        ctx.meta[_ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, _global_options_first(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
-        try:
+        with one_line_failures(ctx.meta[_ARGUMENTS], debug=ctx.params["debug"]):
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _fail("stopped by Ctrl-C", "a training run goes on with the same command and --out RUN --resume")
-            raise typer.Exit(_INTERRUPTED) from None
-        except BrokenPipeError:
-            raise
-        except (TightboundError, OSError, MemoryError) as error:
-            if ctx.params.get("debug"):
-                raise
-            _fail(*_describe(error))
-            raise typer.Exit(getattr(error, "exit_status", 1)) from None
 
 
 app = typer.Typer(
@@ -48,10 +41,22 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 failure, 2 wrong usage or recipe, 3 bad data.",
 )
 
+
+def _at_least(least: int) -> Callable[[typer.CallbackParam, int], int]:
+    """A check of a whole number that fails as values of a recipe do: in one line."""
+
+    def check(param: typer.CallbackParam, value: int) -> int:
+        if value < least:
+            raise RecipeError(f"{param.opts[0]}: got {value}; expected a whole number >= {least}")
+        return value
+
+    return check
+
+
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a zip of one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as training.epochs=10.")]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
-Seed = Annotated[int, typer.Option(help="Of the random numbers.")]
+Seed = Annotated[int, typer.Option(callback=_at_least(0), help="Of the random numbers.")]
 SplitName = Annotated[
     str | None, typer.Option("--split", metavar="test|validation|train", help="Which images. [default: test]")
 ]
@@ -103,6 +108,7 @@ def demo(
 
 @app.command()
 def train(
+    ctx: typer.Context,
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A shipped name (tightbound recipes) or a YAML file.")
     ],
@@ -125,7 +131,8 @@ def train(
         return show(recipe, changes)
     from tightbound.commands.train import train_and_report
 
-    train_and_report(recipe, changes, out=out, resume=resume, evaluate=not no_evaluate)
+    modules = ctx.parent.params["modules"] if ctx.parent else None
+    train_and_report(recipe, changes, out=out, resume=resume, evaluate=not no_evaluate, modules=modules or ())
 
 
 @app.command()
@@ -158,7 +165,7 @@ def evaluate(
 def sample(
     run: RunPath,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
-    number: Annotated[int, typer.Option(min=1, help="How many images.")] = 64,
+    number: Annotated[int, typer.Option(callback=_at_least(1), help="How many images.")] = 64,
     show: Annotated[str, typer.Option(metavar="sample|mean", help="What a .png shows of p(x|z).")] = "sample",
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
@@ -174,7 +181,7 @@ def sample(
 def reconstruct(
     run: RunPath,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
-    number: Annotated[int, typer.Option(min=1, help="How many images.")] = 16,
+    number: Annotated[int, typer.Option(callback=_at_least(1), help="How many images.")] = 16,
     split: SplitName = None,
     data: Annotated[
         str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
@@ -196,7 +203,7 @@ def encode(
     run: RunPath,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A shipped name, a folder, an .npy or .npz file.")],
     out: Annotated[Path, typer.Option(metavar="FILE.npz", help="What to write.")],
-    samples: Annotated[int, typer.Option(min=1, help="Posterior samples an image.")] = 1,
+    samples: Annotated[int, typer.Option(callback=_at_least(1), help="Posterior samples an image.")] = 1,
     split: SplitName = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
@@ -238,10 +245,19 @@ def main() -> None:
     # OpenMP runtime reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:] == ["recipes"]:  # typer checks arguments with pydantic, which takes longer to load than this to do
-        from tightbound.commands.show import list_recipes
-
-        return typer.echo(list_recipes())
+        return _list_recipes()
     app(prog_name="tightbound")
+
+
+def _list_recipes() -> None:
+    from tightbound.commands.show import list_recipes
+
+    try:
+        with one_line_failures():
+            typer.echo(list_recipes())
+    except BrokenPipeError:  # as in `tightbound recipes | head -1`; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 def _global_options_first(args: list[str]) -> list[str]:
@@ -257,15 +273,3 @@ def _global_options_first(args: list[str]) -> list[str]:
         else:
             rest.append(item)
     return first + rest
-
-
-def _describe(error: Exception) -> tuple[str, str]:
-    if isinstance(error, TightboundError):
-        return error.message, error.hint
-    if isinstance(error, MemoryError):
-        return "out of memory", "use a smaller training.batch_size, or fewer images"
-    return str(error), ""
-
-
-def _fail(message: str, hint: str) -> None:
-    typer.echo(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""), err=True)

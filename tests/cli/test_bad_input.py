@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tightbound.recipes import api
+from tightbound import api
+from tightbound.cli import main
 from tightbound.training import InterruptedTrainingError
 
 
@@ -36,11 +41,16 @@ def check(result, status, message, hint=""):
         (["digits-vae", "training.epoch=3"], "training.epoch: unknown key; expected one of", "did you mean 'epochs'?"),
         (["digits-vae", "objective.kind=elboo"], "objective.kind: got 'elboo'; expected one of elbo, iwae", "'elbo'"),
         (["digits-vae", "training.batch_size=big"], "training.batch_size: got 'big'; expected a whole number >= 1", ""),
+        (
+            ["digits-vae", "training.optimizer.betas=[0.9,1.5]"],
+            "training.optimizer.betas: got [0.9, 1.5]; expected a list of 2: a number >= 0 and < 1",
+            "",
+        ),
         (["digits-vae", "model.latent_dim=0"], "model.latent_dim: got 0; expected a whole number >= 1", ""),
         (["digits-vae", "training.epochs"], "override 'training.epochs'; expected key=value", "for example training"),
         (["digits-vae", "training.epochs=[1"], "training.epochs: got '[1'; expected a YAML value", ""),
         (["digits-vae", "--resume"], "--resume needs the run to go on with", "add --out RUN"),
-        (["digits-vae", "--device", "gpu"], "training.device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
+        (["digits-vae", "--device", "gpu"], "error: --device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
         (["images"], "data.name: this recipe is for your own images", "add data.name=FOLDER"),
         (
             ["digits-vae", "data.binarize=none", "model.likelihood=bernoulli"],
@@ -123,20 +133,26 @@ def test_a_missing_or_damaged_run_is_status_1(tightbound, copied, tmp_path, comm
     [
         (
             ["evaluate", "--method", "importence"],
-            "evaluation.method: got 'importence'; expected one of importance",
+            "error: --method: got 'importence'; expected one of importance",
             "did",
         ),
-        (["evaluate", "--samples", "0"], "evaluation.samples: got 0; expected a whole number >= 1", ""),
-        (["evaluate", "--split", "tset"], "evaluation.split: got 'tset'; expected one of test, validation", "'test'"),
-        (["evaluate", "--checkpoint", "first"], "evaluation.checkpoint: got 'first'; expected one of auto, last", ""),
+        (["evaluate", "--samples", "0"], "error: --samples: got 0; expected a whole number >= 1", ""),
+        (["evaluate", "--split", "tset"], "error: --split: got 'tset'; expected one of test, validation", "'test'"),
+        (["evaluate", "--checkpoint=first"], "error: --checkpoint: got 'first'; expected one of auto, last", ""),
+        (["evaluate", "split=tset"], "error: evaluation.split: got 'tset'; expected one of test, validation", "'test'"),
+        (["evaluate", "--seed", "-1"], "error: --seed: got -1; expected a whole number >= 0", ""),
+        (["sample", "--number", "0"], "error: --number: got 0; expected a whole number >= 1", ""),
+        (["reconstruct", "--number", "-2"], "error: --number: got -2; expected a whole number >= 1", ""),
+        (["encode", "digits", "--out", "c.npz", "--samples", "0"], "error: --samples: got 0; expected a whole", ""),
+        (["encode", "digits", "--out", "c.npz", "--split", "tset"], "error: --split: got 'tset'; expected one", ""),
         (["evaluate", "temperatures=500"], "evaluation.temperatures: unknown key; expected one of samples", ""),
         (["evaluate", "--out", "values.csv"], "--out: got 'values.csv'; expected a file that ends in .npz", ""),
         (["evaluate", "--data", "digits", "--split", "train"], "--split has no effect with --data", ""),
         (["sample", "--out", "grid.jpg"], "--out: got 'grid.jpg'; expected a file that ends in .png or .npz", ""),
         (["sample", "--show", "modes"], "--show: got 'modes'; expected one of sample, mean", ""),
-        (["sample", "--checkpoint", "first"], "checkpoint: got 'first'; expected one of auto, last, best", ""),
-        (["sample", "--device", "gpu"], "device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
-        (["reconstruct", "--split", "tset"], "split: got 'tset'; expected one of train, validation, test", ""),
+        (["sample", "--checkpoint", "first"], "error: --checkpoint: got 'first'; expected one of auto, last, best", ""),
+        (["sample", "--device", "gpu"], "error: --device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
+        (["reconstruct", "--split", "tset"], "error: --split: got 'tset'; expected one of train, validation, test", ""),
     ],
 )
 def test_a_wrong_option_is_status_2(tightbound, trained, arguments, message, hint):
@@ -170,10 +186,22 @@ def test_a_report_is_not_written_into_a_zip(tightbound, trained, tmp_path):
     check(tightbound("sample", path), 1, "run is a zip: nothing is written into it", "name a file with --out")
 
 
-def test_two_runs_do_not_share_a_folder(tightbound, trained):
-    result = tightbound("train", "digits-vae", "training.steps=1", "training.epochs=null", "--out", trained)
-    assert result.exit_code == 1
-    assert "holds a run already" in result.stderr
+def unread(*_, **__):
+    raise AssertionError("data were read")
+
+
+def test_an_out_that_cannot_be_written_is_refused_before_data_are_read(tightbound, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("tightbound.recipes.train.read_data", unread)
+    (tmp_path / "file").write_text("")
+    hint = "give another folder with --out"
+    check(tightbound("train", "digits-vae", "--out", trained), 1, f"error: {trained} holds a run already", hint)
+    check(tightbound("train", "digits-vae", "--out", tmp_path / "file"), 1, "file is a file; expected a folder", hint)
+    inside = tmp_path / "file" / "run"
+    check(tightbound("train", "digits-vae", "--out", inside), 1, "file is a file; expected a folder", hint)
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    out = tmp_path / "new" / "run"
+    check(tightbound("train", "digits-vae", "--out", out), 1, f"--out: {tmp_path} is not writable", hint)
+    assert not (tmp_path / "new").exists()
 
 
 def test_ctrl_c_is_one_line(tightbound, monkeypatch):
@@ -192,10 +220,22 @@ def test_interrupted_training_says_how_to_go_on(tightbound, tmp_path, monkeypatc
         raise InterruptedTrainingError("interrupted at step 3 of 6; a checkpoint was saved", hint="go on with --resume")
 
     monkeypatch.setattr("tightbound.commands.train.train_run", stop)
-    out = tmp_path / "run"
-    result = tightbound("train", "digits-vae", "training.seed=3", "--out", out)
-    how = f"go on with: tightbound train digits-vae training.seed=3 --out {out} --resume"
-    check(result, 130, "interrupted at step 3 of 6; a checkpoint was saved", how)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    out = tmp_path / "my run"
+    changes = ["training.seed=3", "training.optimizer={kind: adam, betas: [0.9, 0.99]}"]
+    options = ["--out", out, "--no-evaluate", "--device", "cpu", "--import", "json"]
+    result = tightbound("train", "digits-vae", *changes, *options)
+    check(result, 130, "interrupted at step 3 of 6; a checkpoint was saved", "go on with: tightbound train digits-vae")
+    words = shlex.split(result.stderr.partition("go on with: tightbound train ")[2])
+    seen = []
+    monkeypatch.setattr("tightbound.commands.train.train_and_report", lambda *a, **k: seen.append((a, k)))
+    assert tightbound("train", *words).exit_code == 0
+    assert seen == [
+        (
+            ("digits-vae", [*changes, "training.device=cpu"]),
+            {"out": out, "resume": True, "evaluate": False, "modules": ["json"]},
+        )
+    ]
 
 
 def test_a_full_disk_is_one_line(tightbound, trained, tmp_path, monkeypatch):
@@ -207,8 +247,63 @@ def test_a_full_disk_is_one_line(tightbound, trained, tmp_path, monkeypatch):
     check(result, 1, "No space left on device")
 
 
-def test_debug_shows_the_traceback_wherever_it_stands(tightbound):
-    for arguments in (["--debug", "train", "nothing"], ["train", "nothing", "--debug"]):
-        result = tightbound(*arguments)
-        assert type(result.exception).__name__ == "RecipeError"
-        assert "error:" not in result.stderr
+@pytest.mark.parametrize(
+    ("arguments", "status", "name"),
+    [
+        (["train", "nothing"], 2, "RecipeError"),
+        (["train", "images", "data.name=nowhere"], 3, "DataError"),
+        (["report", "nowhere"], 1, "RunError"),
+    ],
+)
+def test_debug_shows_the_traceback_wherever_it_stands(tightbound, arguments, status, name):
+    assert tightbound(*arguments).exit_code == status
+    for line in (["--debug", *arguments], [*arguments, "--debug"]):
+        result = tightbound(*line)
+        assert result.exit_code == status
+        assert "Traceback (most recent call last):" in result.stderr
+        assert f"tightbound.errors.{name}: " in result.stderr
+        assert "error: " not in result.stderr
+
+
+def broken(*_, **__):
+    raise ZeroDivisionError("division\n by zero")
+
+
+def test_an_unexpected_failure_is_one_line(tightbound, monkeypatch):
+    monkeypatch.setattr("tightbound.commands.show.list_data", broken)
+    check(
+        tightbound("data"),
+        1,
+        "error: unexpected ZeroDivisionError: division by zero",
+        "run again with --debug and report",
+    )
+    result = tightbound("data", "--debug")
+    assert result.exit_code == 1
+    assert "in broken" in result.stderr
+
+
+def test_an_unexpected_failure_of_the_quick_list_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("tightbound.commands.show.list_recipes", broken)
+    monkeypatch.setattr(sys, "argv", ["tightbound", "recipes"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("error: unexpected ZeroDivisionError: division by zero\n  hint: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("[...] can't allocate memory: 9 bytes")],
+)
+def test_out_of_memory_is_one_line(tightbound, monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr("tightbound.commands.show.list_data", fail)
+    check(tightbound("data"), 1, "error: out of memory", "use a smaller training.batch_size")
+
+
+def test_a_closed_pipe_is_no_failure_to_report():
+    command = f"{sys.executable} -m tightbound recipes | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,6 +17,10 @@ import yaml
 from PIL import Image
 
 from tests.tiny import TINY
+from tightbound.commands.dry_run import data_bytes
+from tightbound.commands.step_cost import saved_storages
+from tightbound.data import Data, DataSettings, load_data
+from tightbound.errors import RunError
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import open_run
 
@@ -162,6 +167,62 @@ def test_dry_run_counts_parameters_and_writes_nothing(tightbound, tmp_path, monk
     assert "6, 2 an epoch, batches of 32" in result.stdout
     assert "dry run: nothing was written" in result.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_labels_each_part_of_the_memory_and_adds_them_up(tightbound):
+    result = tightbound("train", "digits-vae", *TINY, "training.optimizer=adam", "training.ema=null", "--dry-run")
+    rows = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    # 64·16 + 16 in the encoder, 16·6 + 6 in the posterior, 3·16 + 16 + 16·64 + 64 in the decoder, 4 bytes each.
+    weights = 4 * (1_040 + 102 + 1_152)
+    assert rows["weights"] == rows["gradients"] == f"{weights / 1024:.0f} KiB"
+    assert rows["optimizer"] == f"{2 * weights / 1024:.0f} KiB of state"
+    assert rows["data"] == f"{(64 + 20 + 300) * 64 / 1024:.0f} KiB of images in memory"
+    assert rows["activations"].endswith("for a batch of 32")
+    kib = [int(rows[name].split()[0]) for name in ("weights", "gradients", "optimizer", "activations", "data")]
+    assert int(rows["memory"].split()[1]) == pytest.approx(sum(kib), abs=3)
+
+
+def test_dry_run_says_what_it_times_after_what_it_found(tightbound, monkeypatch):
+    def stop(*_):
+        raise RunError("stopped here")
+
+    monkeypatch.setattr("tightbound.commands.dry_run.measure_step", stop)
+    result = tightbound("train", "digits-vae", *TINY, "--dry-run")
+    assert "binarized dynamically" in result.stdout
+    assert "encoder.layers" in result.stdout
+    assert result.stderr == "timing a few steps ...\nerror: stopped here\n"
+
+
+def test_activations_are_the_storages_that_a_forward_pass_keeps():
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    x = torch.ones(5, 3)
+    with saved_storages(layers) as saved:
+        loss = layers(x).sum()
+    assert sum(saved.values()) == 8 * (5 * 3 + 5 * 4)  # x, and the output of tanh once though two layers keep it
+    loss.backward()
+    torch.testing.assert_close(layers[2].bias.grad, torch.full((2,), 5.0))
+
+
+def test_data_in_memory_are_counted_once_and_mapped_ones_not_at_all(tmp_path):
+    np.save(tmp_path / "floats.npy", np.random.default_rng(0).random((20, 4, 4), np.float32))
+    data = load_data(DataSettings(name=str(tmp_path / "floats.npy"), validation=5))
+    assert data_bytes(data) == 20 * 16 * 4
+    train = data.train
+    assert data_bytes(Data(data.name, train, train, train, ())) == len(train) * 16 * 4
+    mapped = dataclasses.replace(train, images=dataclasses.replace(train.images, rows=torch.arange(len(train))))
+    assert data_bytes(dataclasses.replace(data, train=mapped)) == (20 - len(train)) * 16 * 4
+
+
+def test_log_txt_ends_with_the_numbers(tightbound, copied):
+    wanted = [line for line in (copied / "stdout.txt").read_text().splitlines() if not line.startswith("report: ")]
+    assert logged(copied)[-len(wanted) :] == wanted
+    result = tightbound("evaluate", copied, "--samples", 25, "--limit", 5)
+    assert logged(copied)[-len(result.stdout.splitlines()) :] == result.stdout.splitlines()
+
+
+def logged(folder):
+    """The lines of log.txt without their times."""
+    return [line.split(" ", 1)[1] for line in (folder / "log.txt").read_text().splitlines()]
 
 
 def test_training_resumes_where_it_was_done(tightbound, copied):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.data.files import random_bytes
-from tightbound.data import DataSettings, data_of, load_data
+from tightbound.data import DataSettings, data_of, load_data, split_of
 from tightbound.data.arrays import parts_of_arrays, read_array_file
-from tightbound.errors import DataError
+from tightbound.errors import DataError, RecipeError
 
 
 def test_npy_keeps_its_values(tmp_path: Path) -> None:
@@ -146,3 +146,24 @@ def test_labels_may_be_tensors() -> None:
     parts = parts_of_arrays({"train": torch.zeros(2, 3, 3)}, {"train": torch.tensor([4, 2])}, where="x")
     assert parts.train.labels is not None
     assert parts.train.labels.tolist() == [4, 2]
+
+
+def test_levels_of_ones_own() -> None:
+    counts = torch.arange(40 * 6, dtype=torch.int32).reshape(40, 2, 3).remainder(17).to(torch.uint8)
+    settings = DataSettings(levels=16, validation=0)
+    data = data_of(counts, settings)
+    assert (data.train.levels, data.train.kind) == (16, "levels")
+    assert torch.equal(data_of(counts / 16, settings).train.pixels, data.train.pixels)
+    assert data.notes[0].startswith("test: ")  # no remark that the bytes are dark
+    with pytest.raises(DataError, match="expected gray levels 0 to 15; got 0 to 16"):
+        data_of(counts, DataSettings(levels=15))
+    for wrong, message in ((0, "data.levels: expected 1 or more; got 0"), (256, "expected 255 or less; got 256")):
+        with pytest.raises(RecipeError, match=message):
+            DataSettings(levels=wrong)
+    with pytest.raises(RecipeError, match=r"data\.levels: got 16; the gray levels of digits are known"):
+        load_data(DataSettings(name="digits", levels=16))
+
+
+def test_a_split_of_data_is_its_test_images() -> None:
+    data = data_of(random_bytes(20, 4, 4))
+    assert split_of(data) is data.test

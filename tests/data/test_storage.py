@@ -159,6 +159,6 @@ def test_the_bad_image_is_named_across_chunks(monkeypatch: pytest.MonkeyPatch) -
 
 def test_bytes_of_another_scale_are_remarked() -> None:
     dark, bright = _image([0, 3, 16], torch.uint8), _image([0, 200], torch.uint8)
-    assert darkness([dark]) == ("no pixel is above 16 of 255; if 16 means white, give x / 16 as floats",)
+    assert darkness([dark]) == ("no pixel is above 16 of 255; if 16 means white, say data.levels=16",)
     for arrays in ([bright], [dark, bright], [_image([0, 1], torch.uint8)], [_image([0.0, 0.1])]):
         assert darkness(arrays) == ()

@@ -154,11 +154,26 @@ def test_active_units_of_a_model_with_collapsed_ones(analytic: bool, samples: in
     estimate = importance(model, _images(model, 1500), samples)
     assert estimate.units == [5]
     assert estimate.active_units == [2]
+    assert estimate.active_mask == [[False, True, False, False, True]]
+
+
+def test_activity_is_the_variance_of_the_posterior_means(linear_gaussian) -> None:
+    """Burda's statistic by its definition, where the means have a closed form; else the same within its error."""
+    model = linear_gaussian(widen=1.3)
+    x = _images(model, 400)
+    with torch.no_grad():
+        expected = model.posterior(x).mean.var(0)
+    estimate = importance(model, x, 3)
+    np.testing.assert_allclose(estimate.activity, [expected.numpy()], rtol=1e-10)
+    assert estimate.to_row()["activity"] == estimate.activity
+    sampled = importance(linear_gaussian(widen=1.3, analytic=False), x, 400)
+    np.testing.assert_allclose(sampled.activity, [expected.numpy()], rtol=0.05)
 
 
 def test_active_units_are_unknown_from_one_sample_of_an_unknown_mean(linear_gaussian) -> None:
     model = linear_gaussian(analytic=False)
-    assert importance(model, _images(model, 20), 1).active_units == [None]
+    estimate = importance(model, _images(model, 20), 1)
+    assert (estimate.active_units, estimate.active_mask, estimate.activity) == ([None], [None], [None])
 
 
 def test_a_prefix_of_images_and_of_samples_is_the_same_evaluation(linear_gaussian) -> None:

@@ -38,6 +38,9 @@ ROW_KEYS = {
     "rate",
     "distortion",
     "active_units",
+    "active_mask",
+    "activity",
+    "dequantized",
     "units",
     "kl_units",
     "interval",
@@ -57,6 +60,7 @@ class _Noisy:
     """A source with pixel noise of its own, as a function of (seed, index)."""
 
     log_volume = math.log(256)
+    dequantize = "none"
 
     def __init__(self, n: int) -> None:
         self.n, self.labels = n, torch.arange(n) % 10
@@ -105,7 +109,10 @@ def test_binary_density_on_gray_pixels_is_found_out() -> None:
     x[-1, 0, 0, 0] = 0.5
     estimate = importance(_binary(_model()), x, 5)
     assert (estimate.measure, estimate.is_likelihood) == ("not a likelihood", False)
-    assert estimate.sentence.startswith("not a likelihood")
+    assert estimate.sentence.startswith(
+        "score under a density that does not fit these pixels (not a likelihood), K = 5; "
+    )
+    assert "log p(x)" not in estimate.sentence
     assert importance(_model(), x, 5).sentence.startswith("density on [0, 1] pixels, not a probability: ")
 
 
@@ -204,7 +211,27 @@ def _estimate(**changes) -> Estimate:
     return Estimate(**(fields | {"measure": "probability", "images_k_over_0_7": 0} | changes))
 
 
+def test_the_density_of_dequantized_pixels_bounds_the_bits_of_the_integers() -> None:
+    """Only a density of pixels that the source says it has spread over their cells."""
+    source = _Noisy(8)
+    assert not importance(_model(), source, 5).dequantized
+    source.dequantize = "uniform"
+    estimate = importance(_model(), source, 5)
+    assert estimate.to_row()["dequantized"] is True
+    assert estimate.sentence.startswith(
+        "density of dequantized pixels, whose bits per dimension bound those of the integers: "
+        "lower bound on log p(x), K = 5; "
+    )
+    assert not importance(_model(), source, 5, log_volume=0.0).dequantized
+    assert not importance(_model(), source, 5, is_likelihood=False).dequantized
+    assert not importance(_binary(_model(), "levels"), source, 5).dequantized
+
+
 def test_sentences() -> None:
+    assert _estimate(measure="not a likelihood", images_k_over_0_7=12).sentence == (
+        "score under a density that does not fit these pixels (not a likelihood), K = 5000; in 12 of 10,000 images "
+        "the weights are too uneven to trust (Pareto k > 0.7): the stated error does not hold there"
+    )
     assert _estimate(images_k_over_0_7=12).sentence == (
         "lower bound on log p(x), K = 5000; in 12 of 10,000 images the weights are too uneven to trust "
         "(Pareto k > 0.7): the bound holds there, its stated error does not"

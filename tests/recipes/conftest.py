@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import TINY
-from tightbound.recipes import api
+from tightbound import api
 from tightbound.recipes.run import Run, open_run
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Six steps on digits, evaluated."""
-    return api.train("digits-vae", out=tmp_path_factory.mktemp("runs") / "tiny", overrides=TINY, quiet=True)
+    return api.train(
+        "digits-vae", out=tmp_path_factory.mktemp("runs") / "tiny", overrides=TINY, report=False, quiet=True
+    )
 
 
 @pytest.fixture

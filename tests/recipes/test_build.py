@@ -7,9 +7,10 @@ import sys
 import pytest
 import torch
 
+from tightbound import api
 from tightbound.core import Likelihood
 from tightbound.errors import RecipeError
-from tightbound.recipes import api, components
+from tightbound.recipes import components
 from tightbound.recipes.build import build, check_capabilities
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tightbound import api
 from tightbound.errors import RecipeError
-from tightbound.recipes import api
 from tightbound.recipes.facts import DataFacts, choose_likelihood, with_likelihood
 from tightbound.recipes.recipe import load_recipe
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
+from tightbound import api
 from tightbound.core import Step
 from tightbound.errors import RecipeError
-from tightbound.recipes import api
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.sections import AUTO_LIKELIHOOD
 from tightbound.recipes.source import shipped
@@ -128,3 +128,9 @@ def test_every_recipe_takes_two_steps_that_change_its_weights(name):
         loss.value.backward()
         optimizer.step()
     assert all((a != b).any() for a, b in zip(before, built.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", "a\\b", "..", "a:b", "a\nb", ""])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(RecipeError, match=r"name: got .*; expected a name without / .*\n  hint: run folders are named"):
+        load_recipe({"name": name})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 
@@ -11,11 +12,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests.data.files import write_image
+from tightbound import api
 from tightbound.errors import DataError, RunError
-from tightbound.recipes import api
 from tightbound.recipes.evaluate import evaluate_run, open_images, read_method
 from tightbound.recipes.recipe import load_recipe
-from tightbound.recipes.run import open_run
+from tightbound.recipes.run import arrays_name, open_run
 from tightbound.recipes.train import new_folder
 
 
@@ -34,7 +36,11 @@ def test_recipe_yaml_is_what_was_given_and_resolved_json_is_complete(trained):
     assert load_recipe(trained.folder / "recipe.yaml") == load_recipe(trained.resolved["recipe"])
     assert trained.resolved["training"]["total_steps"] == 6
     assert trained.resolved["training"]["precision"] in ("float32", "bf16")
-    assert trained.resolved["data"] == {
+    kept = dict(trained.resolved["data"])
+    prints = kept.pop("fingerprint")
+    assert sorted(prints) == ["test", "train", "validation"]
+    assert len(set(prints.values())) == 3
+    assert kept == {
         "image_shape": [1, 8, 8],
         "kind": "binary",
         "levels": 16,
@@ -62,6 +68,9 @@ def test_auto_is_the_best_where_there_is_one(copied):
     assert copied.checkpoint("auto") == "best"
     (copied.folder / "checkpoints" / "best.safetensors").unlink()
     assert copied.checkpoint("auto") == "last"
+    with pytest.raises(RunError, match=r"has no checkpoints/best\.safetensors\n  hint: the file is missing"):
+        copied.model("best")
+    copied.resolved["data"]["validation"] = 0
     with pytest.raises(RunError, match=r"has no checkpoints/best\.safetensors\n  hint: no validation images"):
         copied.model("best")
 
@@ -73,7 +82,7 @@ def test_the_kept_evaluation_is_what_evaluating_again_gives(trained):
     assert row["protocol"] == "digits, binarized at random (seed 0)"
     estimate = api.evaluate(trained, num_samples=30, limit=12)
     assert estimate.log_likelihood == row["log_likelihood"]
-    with np.load(trained.folder / "evaluation" / "importance-test.npz") as arrays:
+    with np.load(trained.folder / "evaluation" / "importance-test-k30-n12-seed0-best.npz") as arrays:
         assert arrays["log_likelihood"].mean() == pytest.approx(row["log_likelihood"], abs=1e-9)
         np.testing.assert_array_equal(arrays["log_likelihood"], estimate.per_image["log_likelihood"])
 
@@ -84,6 +93,13 @@ def test_an_equal_evaluation_replaces_its_row_and_another_is_added(copied):
     assert len(copied.evaluations()) == 1
     copied.add_evaluation(evaluate_run(copied, read_method({"samples": 25, "limit": 12})))
     assert [row["samples"] for row in copied.evaluations()] == [30, 25]
+    small = evaluate_run(copied, read_method({"samples": 30, "limit": 5}))
+    copied.add_evaluation(small)
+    for row in copied.evaluations():
+        with np.load(copied.folder / arrays_name(row)) as arrays:
+            assert len(arrays["log_likelihood"]) == row["images"]
+            assert arrays["log_likelihood"].mean() == pytest.approx(row["log_likelihood"], abs=1e-9)
+    assert len(list((copied.folder / "evaluation").iterdir())) == 3
     assert not list(copied.folder.rglob(".*"))
 
 
@@ -153,7 +169,9 @@ def test_what_is_missing_is_said(copied, tmp_path):
     with pytest.raises(RunError, match=r"other is not a run folder: it has no resolved\.json"):
         open_run(tmp_path / "other")
     (copied.folder / "model.safetensors").unlink()
-    with pytest.raises(RunError, match=r"has no model\.safetensors\n  hint: training did not finish"):
+    with pytest.raises(
+        RunError, match=r"has no model\.safetensors\n  hint: training did not finish.* --out .*copy --resume"
+    ):
         copied.model("last")
 
 
@@ -187,6 +205,12 @@ def test_damaged_weights_and_evaluations_are_refused(copied):
     path.write_bytes(bytes(content))
     with pytest.raises(RunError, match=r"model\.safetensors is truncated or altered"):
         copied.model("last")
+    with pytest.raises(RunError, match=r"best\.safetensors is sound: use --checkpoint best"):
+        copied.model("last")
+    (copied.folder / "checkpoints" / "best.safetensors").write_bytes(b"")
+    with pytest.raises(RunError, match=r"model\.safetensors is truncated or altered") as error:
+        copied.model("last")
+    assert "is sound" not in error.value.hint
     (copied.folder / "evaluation.json").write_text("{}")
     with pytest.raises(RunError, match=r"evaluation\.json is damaged: expected a list"):
         copied.evaluations()
@@ -221,8 +245,21 @@ def test_a_split_that_is_not_there_is_refused(copied, tmp_path):
         "digits-vae",
         out=tmp_path / "run",
         overrides=["training.epochs=null", "training.steps=1", "data.validation=0", "training.tensorboard=false"],
+        training={"validation_samples": 0},
         evaluate=False,
+        report=False,
         quiet=True,
     )
     with pytest.raises(DataError, match="run has no validation images\n  hint: it has train, test"):
         open_images(run, split="validation")
+
+
+def test_a_folder_of_images_is_brought_to_the_models_size_and_color(trained, tmp_path):
+    for index, size in enumerate([(20, 24), (16, 16)]):
+        pixels = np.random.default_rng(index).integers(0, 256, (*size, 3), dtype=np.uint8)
+        write_image(tmp_path / "own" / f"{index}.png", pixels)
+    levels = dataclasses.replace(trained, facts=dataclasses.replace(trained.facts, levels=255))
+    split = open_images(levels, str(tmp_path / "own"))
+    assert split.image_shape == (1, 8, 8)
+    estimate = evaluate_run(levels, read_method({"samples": 25}), data=str(tmp_path / "own"))
+    assert estimate.protocol == f"{tmp_path / 'own'}, brought to 1 × 8 × 8, binarized at random (seed 0)"

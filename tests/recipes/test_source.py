@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tightbound.errors import RecipeError
-from tightbound.recipes.source import join, read_source, shipped
+from tightbound.recipes.source import describe, join, read_source, shipped
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -144,3 +144,30 @@ def test_every_shipped_recipe_has_a_description():
     assert set(shipped()) >= {"digits-vae", "mnist-mlp", "mnist-residual", "images"}
     for name in shipped():
         assert read_source(name).content["description"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {\n  latent_dim: 3\ntraining: [", r"a\.yaml line \d: not a YAML mapping: "),
+        ("a: 1\nb: c: d\n", r"a\.yaml line 2: not a YAML mapping: mapping values are not allowed here"),
+        ("a: 1\nb: \x01\n", r"a\.yaml line 2: not YAML: special characters are not allowed: '\\x01'"),
+        ("a: 2024-13-45\n", r"a\.yaml: not YAML: month must be in 1\.\.12"),
+    ],
+)
+def test_bad_yaml_is_one_line_with_its_number(tmp_path, text, message):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message) as error:
+        read_source(str(path))
+    assert "\n" not in error.value.message
+
+
+def test_an_unreadable_shipped_recipe_does_not_break_the_list(tmp_path, monkeypatch):
+    (tmp_path / "bad.yaml").write_text("a: b: c")
+    (tmp_path / "good.yaml").write_text("description: fine")
+    monkeypatch.setattr("tightbound.recipes.source._FOLDER", tmp_path)
+    described = [describe(name) for name in shipped()]
+    assert described[0].startswith("unreadable: ")
+    assert "line 1" in described[0]
+    assert described[1] == "fine"

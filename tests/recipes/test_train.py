@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from tightbound import api
+from tightbound.data import data_of
 from tightbound.errors import DataError, RecipeError, RunError
-from tightbound.recipes import api
+from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import open_run
+from tightbound.recipes.train import check_plan
 
 SMALL = {
     "model": {"latent_dim": 2, "encoder": {"kind": "mlp", "hidden": [4]}, "decoder": {"kind": "mlp", "hidden": [4]}},
@@ -19,7 +25,7 @@ SMALL = {
 
 
 def train(tmp_path, data=None, name="run", **options):
-    return api.train(SMALL, data, out=tmp_path / name, quiet=True, **options)
+    return api.train(SMALL, data, out=tmp_path / name, **{"quiet": True, "report": False, **options})
 
 
 def images(count=40):
@@ -59,6 +65,107 @@ def test_a_file_is_found_again_from_another_folder(tmp_path, monkeypatch):
     assert run.recipe.data.name == "mine.npy"
     assert run.data().image_shape == (1, 6, 5)
     assert run.recipe.name == "recipe"
+
+
+def test_the_place_where_the_data_were_comes_before_the_current_folder(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder, pixels in ((ours, images()), (theirs, 255 - images())):
+        folder.mkdir()
+        np.save(folder / "mine.npy", pixels.numpy())
+    monkeypatch.chdir(ours)
+    train(tmp_path, "mine.npy")
+    monkeypatch.chdir(theirs)
+    run = open_run(tmp_path / "run")
+    everything = torch.cat([getattr(run.data(), part).pixels for part in ("train", "validation", "test")])
+    assert int(everything.sum()) == int(images().sum())
+    resumed = train(tmp_path, overrides=["data.name=mine.npy"], resume=True)
+    assert resumed.resolved == run.resolved
+    again = api.train(tmp_path / "run" / "recipe.yaml", out=tmp_path / "run", resume=True, quiet=True, report=False)
+    assert again.resolved == run.resolved
+    (ours / "mine.npy").unlink()
+    with pytest.raises(DataError, match=r"no longer those.*: other pixels in train, validation, test\n.*--data"):
+        run.data()
+    (theirs / "mine.npy").unlink()
+    with pytest.raises(DataError, match=r"the data of run are no longer at .*ours/mine\.npy\n.*--data"):
+        run.data()
+
+
+def test_changed_data_are_refused_with_what_differs(tmp_path):
+    path = tmp_path / "mine.npy"
+    np.save(path, images().numpy())
+    run = train(tmp_path, str(path))
+    np.save(path, images(50).numpy())
+    with pytest.raises(
+        DataError, match=r"run .*no longer those.*: train has 40 images and had 32, validation has 5 images and"
+    ):
+        open_run(run.folder).data()
+    with pytest.raises(DataError, match="train has 40 images and had 32"):
+        train(tmp_path, str(path), resume=True)
+    changed = images().numpy()
+    changed[:, 0, 0] ^= 1
+    np.save(path, changed)
+    with pytest.raises(DataError, match="other pixels in train, validation, test"):
+        open_run(run.folder).data()
+    with pytest.raises(DataError, match="other pixels in train, validation, test"):
+        api.evaluate(run.folder, num_samples=25)
+    resolved = json.loads((run.folder / "resolved.json").read_text())
+    del resolved["data"]["fingerprint"]
+    (run.folder / "resolved.json").write_text(json.dumps(resolved))
+    assert len(open_run(run.folder).data().train) == 32
+
+
+def test_other_images_in_memory_are_not_gone_on_with(tmp_path):
+    run = train(tmp_path, images())
+    with pytest.raises(DataError, match=r"in memory, which are not kept\n  hint: go on with it from Python: tb\.train"):
+        api.train(run.folder / "recipe.yaml", out=run.folder, resume=True, quiet=True)
+    with pytest.raises(DataError, match="other pixels in train, validation, test"):
+        train(tmp_path, images() // 2, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"evaluation": [{"split": "validation"}]}, r"evaluation\.0\.split: got 'validation'; array has no validation"),
+        ({"evaluation": [{}, {"checkpoint": "best"}]}, r"evaluation\.1\.checkpoint: got 'best', which validation"),
+        (
+            {"training": {"early_stopping": 3}},
+            r"training\.early_stopping: got 3; .*\n  hint: .*early_stopping=null, or",
+        ),
+        (
+            {"training": {"validation_samples": 9}},
+            r"training\.validation_samples: got 9; .*\n.*validation_samples=0, or",
+        ),
+        ({"training": {"validation_images": 9}}, r"training\.validation_images: got 9; it needs validation images"),
+    ],
+)
+def test_what_needs_a_missing_split_is_refused_before_training(tmp_path, sections, message):
+    with pytest.raises(RecipeError, match=message):
+        train(tmp_path, images(), overrides=["data.validation=0"], **sections)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_without_test_images_is_refused():
+    data = dataclasses.replace(data_of(images()), test=None)
+    with pytest.raises(RecipeError, match=r"evaluation\.0\.split: got 'test'; array has no test images"):
+        check_plan(load_recipe(SMALL), data)
+    check_plan(load_recipe(SMALL, ["evaluation=[{split: train}]", "training.early_stopping=2"]), data)
+
+
+def test_training_writes_the_report(tmp_path):
+    run = train(tmp_path, images(), report=True)
+    assert "<html" in (run.folder / "report.html").read_text()
+
+
+def test_levels_of_ones_own_choose_the_binomial(tmp_path):
+    counts = (images() % 17).to(torch.uint8)
+    run = train(tmp_path, counts, overrides=["data.levels=16"])
+    assert run.recipe.model.options["likelihood"].kind == "binomial"
+    assert run.facts.levels == 16
+    row = run.evaluations()[0]
+    alone = api.evaluate(run.model("best"), run.data().test, num_samples=25, limit=6)
+    assert alone.log_likelihood == pytest.approx(row["log_likelihood"], abs=1e-9)
+    with pytest.raises(DataError, match="expected gray levels 0 to 16; got 0 to 255"):
+        train(tmp_path, images(), "other", overrides=["data.levels=16"])
 
 
 def test_a_finished_part_is_resumed_to_the_same_weights(tmp_path):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tightbound.report import Evaluation
 from tightbound.report.bound_against_k import bound_against_k
 from tightbound.report.bounds import bounds
-from tightbound.report.curves import MOST_POINTS, series
+from tightbound.report.curves import MOST_POINTS, bound_curve, kl_curve, series, speed_curve
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.tables import elbo_spread, gap
 from tightbound.report.units import unit_bars
 from tightbound.report.weights import weight_histograms
 
-from .runs import PER_IMAGE, ROW, run
+from .runs import PER_IMAGE, ROW, metrics, run
 
 
 def words(exhibit: Exhibit | None) -> list[str]:
@@ -45,9 +47,27 @@ def test_a_long_series_is_averaged_in_bins() -> None:
 
 
 def test_bounds_name_their_numbers() -> None:
-    chart = words(bounds(run({"exact": -97.0}).evaluations))
-    for text in ("ELBO", "−101.25", "log p(x)", "−97.31 ± 0.02", "importance, K = 5,000", "exact log p(x)", "−97.00"):
+    chart = words(bounds(run({"exact": -97.0})))
+    for text in (
+        "ELBO",
+        "−101.25",
+        "log p(x)",
+        "−97.31 ± 0.02",
+        "4 test images, K = 5,000",
+        "exact log p(x)",
+        "−97.00",
+    ):
         assert text in chart
+    assert chart.count("4 test images") == 2
+
+
+def test_bounds_are_of_one_split_and_say_of_how_many_images() -> None:
+    rows = [{}, {"images": 1, "elbo": -50.0}, {"split": "validation", "elbo": -75.0}]
+    evaluations = tuple(Evaluation({**ROW, **row}) for row in rows)
+    chart = words(bounds(replace(run(), evaluations=evaluations)))
+    assert [text for text in chart if text in ("4 test images", "1 test image")] == ["1 test image", "4 test images"]
+    assert "−50.00" in chart
+    assert "−75.00" not in chart
 
 
 def test_the_curve_marks_every_k_on_its_axis() -> None:
@@ -70,11 +90,64 @@ def bar_heights(markup: str, color: str) -> list[float]:
 
 
 def test_units_are_sorted_and_the_inactive_are_gray() -> None:
-    (exhibit,) = unit_bars(run({"active_units": [3], "kl_units": [[3.0, 0.5, 12.0, 10.0]]}).main)
+    """The inactive unit is the one of the mask, not that of the smallest KL."""
+    mask = [[True, True, True, False]]
+    (exhibit,) = unit_bars(run({"active_units": [3], "active_mask": mask}).main)
     active, inactive = bar_heights(exhibit.markup, "blue")[:3], bar_heights(exhibit.markup, "faint")[:1]
-    np.testing.assert_allclose(np.array(active + inactive) / active[0], np.array([12, 10, 3, 0.5]) / 12, atol=1e-3)
+    np.testing.assert_allclose(np.array(active + inactive) / active[0], np.array([12, 3, 0.5, 10]) / 12, atol=1e-3)
     assert "3 of 4 units are active" in exhibit.caption
     assert "Together 25.50 nats per image." in exhibit.caption
+    assert {"active", "inactive"} <= set(words(exhibit))
+
+
+@pytest.mark.parametrize("amortized", [True, False])
+def test_units_have_one_color_where_it_is_not_known_which_are_active(amortized: bool) -> None:
+    row = {"active_units": [3]} if amortized else {"active_units": [0], "active_mask": [[False] * 4]}
+    (exhibit,) = unit_bars(run(row).main, amortized=amortized)
+    assert len(bar_heights(exhibit.markup, "blue")) == 4
+    assert bar_heights(exhibit.markup, "faint") == []
+    assert not {"active", "inactive"} & set(words(exhibit))
+    assert ("3 of 4 units are active" in exhibit.caption) == amortized
+
+
+def test_activity_is_shown_where_the_kl_does_not_split() -> None:
+    values = [0.1, 1e-3, 1.0, -1e-9]
+    row = {"kl_units": [[4.0]], "active_units": [2], "active_mask": [[True, False, True, False]], "activity": [values]}
+    (exhibit,) = unit_bars(run(row).main)
+    assert exhibit.name == "activity"
+    assert exhibit.title == "Activity of each latent unit"
+    active, inactive = bar_heights(exhibit.markup, "blue")[:2], bar_heights(exhibit.markup, "faint")[:1]
+    # On a log axis from 10⁻⁵: five, four and two decades.
+    np.testing.assert_allclose(np.array(active + inactive) / active[0], [1, 4 / 5, 2 / 5], atol=2e-3)
+    assert "2 of 4 units are active: their posterior mean varies over the 4 images" in exhibit.caption
+    assert {"limit 0.01", "0.00001", "1"} <= set(words(exhibit))
+    assert unit_bars(run(row).main, amortized=False) == []
+
+
+def test_units_of_groups_with_and_without_a_split() -> None:
+    row = {"kl_units": [[3.0, 1.0], [4.0]], "active_units": [2, None], "activity": [None, [0.5, 0.2]]}
+    assert [exhibit.name for exhibit in unit_bars(run(row).main)] == ["units_1", "activity_2"]
+    assert unit_bars(run({"kl_units": [[4.0]], "activity": [None], "active_units": [None]}).main) == []
+
+
+def test_a_single_logged_point_is_seen() -> None:
+    lines = metrics(train=[-140.0], validation=[])
+    for exhibit in (kl_curve(lines), speed_curve(lines), bound_curve(lines, ROW)):
+        assert exhibit is not None
+        assert re.search(r"<use[^>]*fill: var\(--chart-(blue|muted)\)", exhibit.markup)  # a dot
+        assert {"0", "1", "2"} <= set(words(exhibit))
+
+
+def test_histograms_of_one_image_count_in_whole_images() -> None:
+    arrays = {"pareto_k": np.array([0.63]), "ess": np.array([120.0])}
+    pareto, effective = weight_histograms(Evaluation({"samples": 1000}, arrays))
+    assert pareto.caption.startswith("In 0 of 1 image (0 %)")
+    for exhibit in (pareto, effective):
+        assert {"0", "1"} <= set(words(exhibit))
+        assert not {"0.2", "0.5"} & set(words(exhibit)[-6:])
+    assert {"200", "500", "1,000"} <= set(words(effective))
+    _, even = weight_histograms(Evaluation({"samples": 50}, {**arrays, "ess": np.full(3, 50.0)}))
+    assert {"50", "0", "1", "2", "3"} <= set(words(even))
 
 
 def test_histograms_count_the_images_beyond_the_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields
 
 import numpy as np
@@ -63,6 +64,17 @@ def test_samples_and_reconstructions_are_those_of_the_model() -> None:
     deviation = (reconstructions * (1 - reconstructions)).sqrt()
     np.testing.assert_allclose(pictures.uncertainty, deviation, rtol=1e-6)
     assert pictures.best is None
+
+
+def test_a_model_in_double_precision() -> None:
+    """Images are float32: they are given to the model in its own precision."""
+    torch.set_default_dtype(torch.float32)
+    model, images = small_model(), Images(40)
+    single, double = (collect_pictures(m, images, seed=3) for m in (model, copy.deepcopy(model).double()))
+    assert double.reconstructions is not None
+    assert double.reconstructions.dtype == np.float32
+    assert double.reconstruction_distance is not None
+    np.testing.assert_array_equal(double.originals, single.originals)
 
 
 def test_best_and_worst_are_the_evaluated_pixels_in_order() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tightbound.report.formatting import count, duration, fixed, percent, plural, significant, with_error
+from tightbound.report.formatting import brief, count, duration, fixed, percent, plural, significant, with_error
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,10 @@ def test_counts() -> None:
     assert count(10_000) == "10,000"
     assert plural(1, "image") == "1 image"
     assert plural(10_000, "image") == "10,000 images"
+
+
+def test_brief_keeps_whole_clauses() -> None:
+    long = "rgb, levels pixels, a continuous density on levels that are not dequantized: comparable between such only"
+    assert brief(long) == "rgb, levels pixels"
+    assert brief("digits, binarized at random (seed 0)") == "digits, binarized at random (seed 0)"
+    assert brief("a word and another", 12) == "a word and…"

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from PIL import Image
 from tightbound.report import Pictures, write_report
 from tightbound.report.exhibit import PALETTE
 from tightbound.report.grids import grid, to_rgba
+from tightbound.report.reconstructions import reconstruction_rows
 
-from .runs import ROW, pictures, write_run
+from .runs import RESOLVED, ROW, pictures, write_run
 
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -192,9 +194,44 @@ def test_every_number_of_a_gray_protocol_is_labeled(tmp_path: Path) -> None:
         "Code length (not a likelihood) 0.179",
         "The numbers of this run are not likelihoods",
         "Rate (KL), nats per image (not a likelihood) 25.50",
+        "Score (not a likelihood), nats per image −97.31 ± 0.02",
     ):
         assert text in page.text
-    assert "score (not a likelihood) (importance, K = 5,000) −97.31 ± 0.02 nats" in str(page.all("svg"))
+    assert "score (not a likelihood) (4 test images, K = 5,000) −97.31 ± 0.02 nats" in str(page.all("svg"))
+    assert "Estimate of log p(x)" not in page.text
+
+
+@pytest.mark.parametrize("row", [{"active_units": [None], "activity": [None]}, {"images": 300, "active_units": [None]}])
+def test_unknown_activity_is_left_out(tmp_path: Path, row: dict[str, object]) -> None:
+    """One image, or one sample of a posterior whose mean has no closed form."""
+    folder = write_run(tmp_path / "run")
+    (folder / "evaluation.json").write_text(json.dumps([{**ROW, **row}]))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert "latent units" not in page.text.partition("Details")[0].replace("VAE with 4 latent units", "")
+    assert "Active latent units" not in page.text
+
+
+def test_counts_of_one_and_of_many(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "evaluation.json").write_text(json.dumps([{**ROW, "images": 1}]))
+    (folder / "resolved.json").write_text(json.dumps({**RESOLVED, "parameters": 46_700}))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert "and 46,700 parameters, trained" in page.text
+    assert "Parameters 46,700" in page.text
+    assert "Mean log p(x) over 1 test image: " in page.text
+
+
+def test_one_noise_scale_is_a_line_not_a_row_of_pictures() -> None:
+    given = pictures()
+    exhibit = reconstruction_rows(given)
+    assert exhibit is not None
+    assert exhibit.markup.count("Row of images: uncertainty.") == 2
+    assert given.uncertainty is not None
+    constant = replace(given, uncertainty=np.full_like(given.uncertainty, 0.125))
+    exhibit = reconstruction_rows(constant)
+    assert exhibit is not None
+    assert "uncertainty" not in exhibit.markup
+    assert "noise scale σ = 0.125, pixels in 0 to 1" in exhibit.caption
 
 
 @pytest.mark.parametrize("shape", [(3, 70, 90), (2, 5, 4)])

@@ -45,6 +45,24 @@ def test_the_main_evaluation_is_of_the_test_set_of_most_images_then_samples(tmp_
     assert main.row["seed"] == 8
 
 
+def test_every_row_has_its_own_arrays(tmp_path: Path) -> None:
+    """The name is made of the row; an older run has one file for a method and split."""
+    folder = write_run(tmp_path / "run")
+    shifted = {**PER_IMAGE, "log_likelihood": PER_IMAGE["log_likelihood"] + 1}
+    rows = [ROW, {**ROW, "samples": 50, "log_likelihood": ROW["log_likelihood"] + 1}, {**ROW, "checkpoint": "step-9"}]
+    (folder / "evaluation.json").write_text(json.dumps(rows))
+    np.savez(folder / "evaluation" / "importance-test-k50-n4-seed7-best.npz", **shifted)  # pyright: ignore[reportArgumentType]
+    np.savez(folder / "evaluation" / "importance-test-k5000-n4-seed7-step-9.npz", **shifted)  # pyright: ignore[reportArgumentType]
+    old, new, wrong = read_run(folder).evaluations
+    for evaluation, expected in (
+        (old, PER_IMAGE),
+        (new, shifted),
+        (wrong, PER_IMAGE),
+    ):  # a file of other numbers: not its
+        assert evaluation.per_image is not None
+        np.testing.assert_array_equal(evaluation.per_image["log_likelihood"], expected["log_likelihood"])
+
+
 @pytest.mark.parametrize("change", [{"images": 5}, {"log_likelihood": -97.4}])
 def test_arrays_of_another_evaluation_are_left_out(tmp_path: Path, change: dict[str, float]) -> None:
     folder = write_run(tmp_path / "run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from tightbound.report import Pictures
 from tightbound.report.realism import fraction_farther, nearest_distance
 from tightbound.report.warnings import findings
 
-from .runs import metrics, run
+from .runs import RESOLVED, metrics, run
+
+COLLAPSED: dict[str, Any] = {"images": 100, "kl_units": [[0.01, 0.02, 0.01, 0.0]]}
+OTHERS = [False, True, True, True]  # the inactive unit has a KL of 9 nats
 
 
 def found(row: dict[str, Any] | None = None, lines: list[dict[str, Any]] | None = None) -> dict[str, str]:
@@ -25,9 +29,21 @@ def test_a_good_run_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"active_units": [3]}, {"collapsed_units": "note"}),
-        ({"active_units": [2]}, {"collapsed_units": "warning"}),
-        ({"active_units": [0]}, {"collapsed_units": "warning"}),
+        ({"active_units": [3]} | COLLAPSED, {"collapsed_units": "note"}),
+        ({"active_units": [2]} | COLLAPSED, {"collapsed_units": "warning"}),
+        ({"active_units": [0]} | COLLAPSED, {"collapsed_units": "warning"}),
+        ({"active_units": [0]} | COLLAPSED | {"images": 99}, {}),  # too few images to tell
+        ({"active_units": [None]} | COLLAPSED, {}),
+        ({"active_units": [0]} | COLLAPSED | {"kl_units": [[0.1, 0.2, 0.1, 0.01]]}, {}),  # 0.41 nats of 4 units
+        ({"active_units": [3]} | COLLAPSED | {"kl_units": [[9.0, 0.2, 9.0, 9.0]]}, {}),
+        ({"active_units": [3]} | COLLAPSED | {"kl_units": [[9.0, 0.1, 9.0, 9.0]]}, {"collapsed_units": "note"}),
+        ({"active_units": [3]} | COLLAPSED | {"kl_units": [[9.0, 0.1, 9.0, 9.0]], "active_mask": [OTHERS]}, {}),
+        (
+            {"active_units": [3]} | COLLAPSED | {"kl_units": [[0.1]]},
+            {},
+        ),  # not split: some of it may be the inactive one's
+        ({"active_units": [0]} | COLLAPSED | {"kl_units": [[0.1]]}, {"collapsed_units": "warning"}),
+        ({"active_units": [0]} | COLLAPSED | {"kl_units": [[0.5]]}, {}),
         ({"pareto_k_over_0_7": 0.05, "images_k_over_0_7": 5, "images": 100}, {"uneven_weights": "note"}),
         ({"pareto_k_over_0_7": 0.06, "images_k_over_0_7": 6, "images": 100}, {"uneven_weights": "warning"}),
         ({"pareto_k_over_0_7": None}, {}),
@@ -60,14 +76,31 @@ def test_what_the_training_tells(lines: list[dict[str, Any]], expected: dict[str
 
 
 def test_findings_name_the_numbers_and_warnings_come_first() -> None:
-    row = {"active_units": [3], "pareto_k_over_0_7": 0.25, "images_k_over_0_7": 1}
+    row = {"active_units": [3], "pareto_k_over_0_7": 0.25, "images_k_over_0_7": 25} | COLLAPSED
     uneven, collapsed = findings(run(row), None)
-    assert uneven.text.startswith("In 1 of 4 images (25 %) the importance weights are too uneven to trust (k̂ > 0.7)")
-    assert collapsed.text == "1 of 4 latent units carry nothing: no image moves them."
+    assert uneven.text.startswith("In 25 of 100 images (25 %) the importance weights are too uneven to trust (k̂ > 0.7)")
+    assert collapsed.text == "1 of 4 latent units carries nothing: no image moves it."
+    (collapsed,) = findings(run(COLLAPSED | {"active_units": [2]}), None)
+    assert collapsed.text == "2 of 4 latent units carry nothing: no image moves them."
+
+
+def test_without_an_encoder_no_unit_is_said_to_have_collapsed() -> None:
+    """There no image can move a unit, whatever it carries."""
+    usual = run(COLLAPSED | {"active_units": [0]})
+    recipe = {**RESOLVED["recipe"], "model": {"kind": "vae", "latent_dim": 4, "encoder": None}}
+    assert [finding.kind for finding in findings(usual, None)] == ["collapsed_units"]
+    assert findings(replace(usual, resolved={**RESOLVED, "recipe": recipe}), None) == []
+
+
+def test_the_note_on_a_density_tells_dequantized_pixels() -> None:
+    (plain,) = findings(run({"measure": "density"}), None)
+    (dequantized,) = findings(run({"measure": "density", "dequantized": True}), None)
+    assert "continuous pixel values, not a probability" in plain.text
+    assert "Its bits per dimension bound those of the integers from above." in dequantized.text
 
 
 def test_a_collapsed_group_of_a_ladder_is_named() -> None:
-    row = {"active_units": [4, 0], "units": [4, 8], "kl_units": []}
+    row = {"active_units": [4, 0], "units": [4, 8], "kl_units": [], "images": 100}
     (finding,) = findings(run(row), None)
     assert finding.text == "All 8 latent units of latent group 2 have collapsed: the decoder ignores them."
 

@@ -47,6 +47,34 @@ def test_a_step_depends_on_seed_and_step_alone() -> None:
     assert not torch.equal(one(13)[1], _batches(ToySplit(40), seed=6)(13)[1])
 
 
+class _Pixels(ToySplit):
+    """Gives back what its generator draws."""
+
+    def batch(self, indices, generator):
+        return torch.rand((len(indices), 1, 1, 1), generator=generator)
+
+
+def test_pixel_noise_depends_on_seed_step_and_rank_alone() -> None:
+    def pixels(step: int, **changes) -> list[float]:
+        return _batches(_Pixels(40), **changes)(step)[0].flatten().tolist()
+
+    places = [(s, seed, rank) for s in range(12) for seed in (5, 6) for rank in (0, 1)]  # two epochs of 5, and more
+    draws = {(s, seed, rank): pixels(s, seed=seed, rank=rank, world_size=2) for s, seed, rank in places}
+    assert len({draw[0] for draw in draws.values()}) == len(places)
+    assert draws[7, 5, 1] == pixels(7, seed=5, rank=1, world_size=2)
+    batches = _batches(_Pixels(40))
+    assert [batches(step)[0].flatten().tolist() for step in (3, 4, 3)] == [pixels(3), pixels(4), pixels(3)]
+
+
+def test_pixel_noise_is_not_that_of_the_posterior() -> None:
+    class _Normal(ToySplit):
+        def batch(self, indices, generator):
+            return torch.randn((2, 8, 3), generator=generator, dtype=torch.float64)
+
+    x, noise = _batches(_Normal(40))(3)
+    assert not torch.equal(x[0, 0], noise[0, 0])
+
+
 def test_noise_is_standard_normal() -> None:
     noise = _batches(ToySplit(40), noise_shape=(500, 25))(3)[1]
     assert noise.shape == (500, 8, 25)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from tightbound.errors import RecipeError
+from tightbound.recipes.recipe import load_recipe
 from tightbound.registry import Factory
 
 # What PyTorch's own plain implementation is given for the same options.
@@ -52,3 +55,20 @@ def test_first_step_of_adam_is_the_learning_rate_against_the_sign() -> None:
     (parameter * torch.tensor([5.0, -7.0])).sum().backward()
     optimizer.step()
     torch.testing.assert_close(parameter.detach(), torch.tensor([2.9, -1.9]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "expected"),
+    [
+        *[(kind, "betas", [0.9, 1.5], "a list of 2: a number >= 0 and < 1") for kind in ("adam", "adamw", "adamax")],
+        *[(kind, "betas", [-0.1, 0.9], "a list of 2: a number >= 0 and < 1") for kind in ("adam", "adamw", "adamax")],
+        ("adadelta", "rho", 3, "a number >= 0 and < 1"),
+        ("rmsprop", "decay", 1.0, "a number >= 0 and < 1"),
+        ("rmsprop", "momentum", -0.5, "a number >= 0 and < 1"),
+        ("adam", "weight_decay", -1, "a number >= 0"),
+        ("adam", "epsilon", 0, "a number > 0"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(kind: str, key: str, value: object, expected: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(f"training.optimizer.{key}: got {value}; expected {expected}")):
+        load_recipe("digits-vae", [{"training": {"optimizer": {"kind": kind, key: value}}}])

@@ -11,11 +11,17 @@ from tests.training.toy import ToySplit, run, settings, toy_model
 from tightbound.errors import TrainingError
 from tightbound.objectives import ELBO
 from tightbound.training import TrainingResult, train
+from tightbound.training.reporting import _short, append_to_log
 
 
 def _train(folder: Path, console: Console, **options) -> TrainingResult:
     chosen = settings(tensorboard=True, log_every=5)
     return train(toy_model(), ELBO(), ToySplit(), ToySplit(9, 1), chosen, folder=folder, console=console, **options)
+
+
+def _logged(folder: Path) -> list[str]:
+    """The lines of log.txt without their times."""
+    return [line.split(" ", 1)[1] for line in (folder / "log.txt").read_text().splitlines()]
 
 
 def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
@@ -24,9 +30,25 @@ def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
     assert result.validation is not None
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("training for 10 steps; device: cpu, precision: float64; compile: off")
-    assert lines[-1] == f"epoch 2.00: validation ELBO {result.validation['elbo']:.2f} nats"
-    log = (tmp_path / "log.txt").read_text().splitlines()
-    assert [line.split(" ", 1)[1] for line in log] == lines
+    assert lines[-1] == f"epoch 2: validation ELBO {result.validation['elbo']:.2f} nats"
+    assert _logged(tmp_path) == lines
+
+
+def test_whole_epochs_have_no_decimals() -> None:
+    assert [_short(epoch) for epoch in (10, 10.0, 2.5, 99.999, 0.125)] == ["10", "10", "2.50", "100", "0.12"]
+
+
+def test_notes_begin_the_log_and_are_not_said_again(tmp_path: Path) -> None:
+    out = io.StringIO()
+    notes = ("3 unreadable files skipped", "likelihood: bernoulli")
+    _train(tmp_path, Console(file=out, force_terminal=False), notes=notes)
+    assert tuple(_logged(tmp_path)[:2]) == notes
+    assert "bernoulli" not in out.getvalue()
+    _train(tmp_path, Console(file=out, force_terminal=False), notes=notes, resume=True)
+    append_to_log(tmp_path, ["test: 12 images", "  log p(x)"])
+    log = _logged(tmp_path)
+    assert log.count(notes[0]) == 1
+    assert log[-2:] == ["test: 12 images", "  log p(x)"]
 
 
 def test_a_terminal_shows_elbo_rate_and_time_left(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from tightbound.errors import RecipeError
+from tightbound.recipes.recipe import load_recipe
 from tightbound.training.schedules import Constant, Cosine, Polynomial, RunLength, Staircase
 
 RUN = RunLength(steps_per_epoch=10, total_steps=100)
@@ -59,3 +60,11 @@ def test_contradictions_are_refused() -> None:
         Cosine(epochs=1.0, steps=3)
     with pytest.raises(RecipeError, match="exactly one of at_epochs, at_steps, every_epochs and every_steps"):
         Staircase()
+
+
+@pytest.mark.parametrize(("key", "value"), [("at_epochs", [0.0]), ("at_steps", [3, -1])])
+def test_a_stair_before_the_first_step_is_refused(key: str, value: list) -> None:
+    with pytest.raises(
+        RecipeError, match=f"training.schedule.{key}: got .*; expected a list, each a (whole )?number > 0"
+    ):
+        load_recipe("digits-vae", [{"training": {"schedule": {"kind": "staircase", key: value}}}])

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import typer
 
-_SECONDS = 1.0  # between two states of the counter; where there is no terminal, ten times that
+_FIRST = 2.0  # seconds until the counter first shows; what is done before then needs none
+_TERMINAL, _PLAIN = 1.0, 10.0  # seconds between two states of it, from then on
 
 
 def say(text: str) -> None:
@@ -19,13 +20,14 @@ def say(text: str) -> None:
 def counter(what: str) -> Callable[[int, int], None]:
     """``progress(done, total)`` that tells how far a loop is, rewriting its line on a terminal."""
     terminal = sys.stderr.isatty()
-    started = shown = time.monotonic()
+    started = time.monotonic()
+    due = started + _FIRST
 
     def show(done: int, total: int) -> None:
-        nonlocal shown
+        nonlocal due
         now = time.monotonic()
-        if now - shown >= _SECONDS * (1 if terminal else 10):
-            shown = now
+        if now >= due and done < total:
+            due = now + (_TERMINAL if terminal else _PLAIN)
             left = (now - started) * (total - done) / max(done, 1)
             typer.echo(f"{what}: {done:,} of {total:,} images, {left:.0f} s left ", err=True, nl=not terminal)
             if terminal:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
-import torch
 import typer
 
 from tightbound.commands.console import say
 from tightbound.commands.show import table
-from tightbound.core import Step
+from tightbound.commands.step_cost import StepCost, measure_step
+from tightbound.data import Data
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
-from tightbound.recipes.train import read_data
-from tightbound.training import Decisions, TrainingStep, decide, place
-from tightbound.training.precision import dtype_of
-
-_WARM_UP, _TIMED = 3, 10
+from tightbound.recipes.train import check_plan, read_data
+from tightbound.training import Decisions, decide
 
 
 def dry_run(recipe: str, overrides: Sequence[str]) -> None:
     """Prints the parameters of each module, the memory and the time; a few real steps are timed on random images."""
     loaded = load_recipe(recipe, overrides)
     data = read_data(loaded, say=say)
+    check_plan(loaded, data)
     built = build(loaded, DataFacts.of(data.train))
     decisions = decide(loaded.training, built.model, len(data.train))
-    seconds = time_step(built, decisions)
     for sentence in (*data.notes, *built.notes):
         typer.echo(sentence)
     typer.echo(parameter_table(built))
-    typer.echo(table([*_memory(built, decisions), *_time(decisions, seconds)]))
+    say("timing a few steps ...")
+    cost = measure_step(built, decisions)
+    typer.echo(table([*_memory(built, decisions, data, cost), *_time(decisions, cost.seconds)]))
     typer.echo("dry run: nothing was written")
 
 
@@ -46,44 +44,25 @@ def parameter_table(built: Built) -> str:
     return "\n".join(f"{name:<{column}}{count:>{width},}" for name, count in rows)
 
 
-def time_step(built: Built, decisions: Decisions) -> float:
-    """Seconds of one training step, forward, backward and update, without compilation."""
-    model, objective = built.model, built.objective
-    place(model, device=decisions.device, precision=decisions.precision, channels_last=decisions.channels_last)
-    module = TrainingStep(model, objective).train()
-    optimizer = built.recipe.training.optimizer().make([p for p in model.parameters() if p.requires_grad])
-    dtype, device = dtype_of(decisions.precision), decisions.device
-    batch = decisions.batch_size
-    x = torch.rand(batch, *built.facts.image_shape).to(device, dtype)
-    x = (x > 0.5).to(dtype) if built.facts.kind == "binary" else x
-    noise = torch.randn(objective.num_samples, batch, model.noise_size).to(device, dtype)
-    step = Step(torch.zeros((), device=device), torch.zeros((), device=device, dtype=dtype))
-    started = 0.0
-    for index in range(_WARM_UP + _TIMED):
-        if index == _WARM_UP:
-            _wait(device)
-            started = time.perf_counter()
-        optimizer.zero_grad()
-        module(x, noise, step).value.backward()
-        optimizer.step()
-    _wait(device)
-    return (time.perf_counter() - started) / _TIMED
+def _memory(built: Built, decisions: Decisions, data: Data, cost: StepCost) -> list[tuple[str, str]]:
+    parts = {
+        "weights": (cost.weights, ""),
+        "gradients": (cost.gradients, ""),
+        "optimizer": (cost.optimizer, "of state"),
+        "average": (cost.weights if built.recipe.training.ema is not None else 0, "of moving average"),
+        "activations": (cost.activations, f"for a batch of {decisions.batch_size:,}"),
+        "data": (data_bytes(data), "of images in memory"),
+    }
+    rows = [(name, f"{_size(count)} {what}".strip()) for name, (count, what) in parts.items() if count]
+    total = sum(count for count, _ in parts.values())
+    return [*rows, ("memory", f"about {_size(total)} in all, PyTorch itself apart")]
 
 
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _memory(built: Built, decisions: Decisions) -> list[tuple[str, str]]:
-    width = torch.tensor([], dtype=dtype_of(decisions.precision)).element_size()
-    weights = built.num_parameters * width
-    average = weights if built.recipe.training.ema is not None else 0
-    kept = weights * 4 + average  # weights, gradients, two moments
-    rows = [("memory", f"{_size(kept)} for weights, gradients, optimizer state{' and average' if average else ''}")]
-    if decisions.device == "cuda":
-        rows.append(("", f"{_size(torch.cuda.max_memory_allocated())} at the peak of a step, activations included"))
-    return rows
+def data_bytes(data: Data) -> int:
+    """Of all images that are in memory: splits may share theirs, and memory-mapped ones stay in their file."""
+    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
+    storages = [split.pixels.untyped_storage() for split in splits if not split.images.mapped]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _time(decisions: Decisions, seconds: float) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from tightbound.recipes.evaluate import evaluate_run, read_method
 from tightbound.recipes.files import write_arrays
 from tightbound.recipes.run import open_run
 from tightbound.recipes.source import read_override
+from tightbound.training.reporting import append_to_log
 
 
 def evaluate_and_print(
@@ -46,10 +47,12 @@ def evaluate_and_print(
     run = open_run(path)
     settings = read_method({**given, **{k: v for option in options for k, v in read_override(option).items()}})
     estimate = evaluate_run(run, settings, data=data, device=device or "auto", progress=counter("evaluating"))
+    lines = estimate_lines(estimate, run.folder)
     if data is None and run.writable:
         run.add_evaluation(estimate)
+        append_to_log(run.folder, lines)
     elif data is None:
         say(f"{path} is a zip: the numbers are not kept in it")
     if out is not None:
         write_arrays(out, estimate.per_image)
-    typer.echo(json.dumps(estimate.to_row()) if as_json else "\n".join(estimate_lines(estimate)))
+    typer.echo(json.dumps(estimate.to_row()) if as_json else "\n".join(lines))

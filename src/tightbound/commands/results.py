@@ -6,25 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tightbound.evaluation import Estimate
+from tightbound.report.formatting import brief
 from tightbound.report.run_folder import Evaluation, read_run
 from tightbound.report.tables import Headline, headlines
 
 
 def headline_lines(folder: Path) -> list[str]:
     """The main numbers of a run, as its report shows them."""
-    main = read_run(folder).main
-    return [] if main is None else _lines(main)
+    run = read_run(folder)
+    return [] if run.main is None else _lines(run.main, run.amortized)
 
 
-def estimate_lines(estimate: Estimate) -> list[str]:
-    """The main numbers of an estimate."""
-    return _lines(Evaluation(estimate.to_row(), dict(estimate.per_image)))
+def estimate_lines(estimate: Estimate, folder: Path) -> list[str]:
+    """The main numbers of an estimate of the run in a folder."""
+    return _lines(Evaluation(estimate.to_row(), dict(estimate.per_image)), read_run(folder).amortized)
 
 
-def _lines(evaluation: Evaluation) -> list[str]:
+def _lines(evaluation: Evaluation, amortized: bool) -> list[str]:
     row = evaluation.row
-    title = f"{row['split']}: {row['images']:,} images, {row['checkpoint']} weights, {row['protocol']}"
-    made = headlines(evaluation)
+    title = f"{row['split']}: {row['images']:,} images, {row['checkpoint']} weights, {brief(str(row['protocol']))}"
+    made = headlines(evaluation, amortized=amortized)
     width = max((len(headline.name) for headline in made), default=0)
     return [title, *(_line(headline, width) for headline in made), f"  {sentence(row)}"]
 

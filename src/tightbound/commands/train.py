@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import typer
 from tightbound.commands.console import counter, say
 from tightbound.commands.report import report_run
 from tightbound.commands.results import headline_lines
+from tightbound.errors import RunError
 from tightbound.recipes.evaluate import evaluate_run
 from tightbound.recipes.recipe import load_recipe
-from tightbound.recipes.run import Run
+from tightbound.recipes.run import RESOLVED, Run
 from tightbound.recipes.train import new_folder, train_run
 from tightbound.training import InterruptedTrainingError
+from tightbound.training.reporting import append_to_log
 
 
 def train_and_report(
@@ -24,22 +28,58 @@ def train_and_report(
     out: Path | None,
     resume: bool = False,
     evaluate: bool = True,
+    modules: Sequence[str] = (),
 ) -> None:
-    """Trains, evaluates as the recipe says, writes the report; ends with the numbers and the report's path."""
+    """Trains, evaluates as the recipe says, writes the report; ends with the numbers and the report's path.
+
+    Args:
+        recipe: a name or a path.
+        overrides: ``key=value``.
+        out: the run folder; None for a new one in ``runs``.
+        resume: go on with the run in it.
+        evaluate: whether to.
+        modules: plug-ins that were imported; named in the command that goes on with a stopped run.
+    """
     loaded = load_recipe(recipe, overrides)
     folder = new_folder(loaded) if out is None else out
+    check_folder(folder, resume=resume)
     say(f"run folder: {folder}")
     try:
         run = train_run(loaded, folder=folder, resume=resume, say=say)
     except InterruptedTrainingError as error:
-        error.hint = f"go on with: tightbound train {' '.join([recipe, *overrides])} --out {folder} --resume"
+        error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules)}"
         raise
     if evaluate:
         _evaluate(run)
     path = report_run(run)
     if evaluate:
-        typer.echo("\n".join(headline_lines(folder)))
+        lines = headline_lines(folder)
+        append_to_log(folder, lines)
+        typer.echo("\n".join(lines))
     typer.echo(f"report: {path}")
+
+
+def check_folder(folder: Path, *, resume: bool = False) -> None:
+    """Refuses, before data are read, a folder that a run cannot be written into.
+
+    Raises:
+        RunError: it holds a run already, is a file, or cannot be written to.
+    """
+    if (folder / RESOLVED).exists() and not resume:
+        hint = "go on with it by --resume, or give another folder with --out"
+        raise RunError(f"{folder} holds a run already", hint=hint)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise RunError(f"--out: {there} is a file; expected a folder", hint="give another folder with --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(f"--out: {there} is not writable", hint="give another folder with --out")
+
+
+def _resuming(recipe: str, overrides: Sequence[str], folder: Path, evaluate: bool, modules: Sequence[str]) -> str:
+    """The command that goes on with a stopped run, as a shell takes it."""
+    words = ["tightbound", "train", recipe, *overrides, "--out", str(folder), "--resume"]
+    words += [] if evaluate else ["--no-evaluate"]
+    return shlex.join([*words, *(word for module in modules for word in ("--import", module))])
 
 
 def _evaluate(run: Run) -> None:

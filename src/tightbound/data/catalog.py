@@ -20,7 +20,7 @@ from tightbound.data.progress import Progress
 from tightbound.data.settings import DataSettings
 from tightbound.data.split import Data, Split
 from tightbound.data.torch_sets import NOTE, read_dataset, read_loader
-from tightbound.errors import DataError
+from tightbound.errors import DataError, RecipeError
 from tightbound.registry import find, kinds, nearest_hint
 
 
@@ -86,8 +86,9 @@ def split_of(
 
     Args:
         value: as in ``data_of``.
-        settings: how they are binarized, dequantized and resized; the split settings have no say here.
-        levels: the gray levels of the data a model was trained on; floats are then read as k / levels.
+        settings: their gray levels, and how they are binarized, dequantized and resized; those of the splits have no
+            say here.
+        levels: the gray levels of the data a model was trained on, in place of ``settings.levels``.
         progress: told how far a slow reading is.
 
     Raises:
@@ -95,6 +96,8 @@ def split_of(
     """
     if isinstance(value, Split):
         return value
+    if isinstance(value, Data):
+        return value.train if value.test is None else value.test
     settings = settings or DataSettings()
     found = _find(value, settings, progress, levels)
     if found.parts.test is None and found.habits.test:  # a shipped set that holds out its own test images
@@ -121,7 +124,13 @@ def data_sets() -> list[DataSetInfo]:
 
 def _find(value: Any, settings: DataSettings, progress: Progress, levels: int | None = None) -> _Found:
     if isinstance(value, str) and value in kinds("data"):
+        if settings.levels is not None:
+            raise RecipeError(
+                f"data.levels: got {settings.levels}; the gray levels of {value} are known",
+                hint="leave it out; it is for your own images",
+            )
         return _shipped(value, progress)
+    levels = settings.levels if levels is None else levels
     if isinstance(value, str | Path):
         return _own_path(Path(value).expanduser(), settings, progress, levels)
     if isinstance(value, Mapping):

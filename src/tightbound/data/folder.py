@@ -70,7 +70,7 @@ def _read(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """(N, H, W) or (N, 3, H, W) of the readable files, and facts: which were skipped, and notes."""
     headers = _in_threads(read_header, files, Ticker("image headers", len(files), progress))
-    known = _readable(folder, files, list(headers), settings.skip_bad)
+    known = _readable(folder, files, list(headers), settings.skip_bad, "at least ")
     named = [(path.relative_to(folder), header) for path, header in known]
     color = _one_color(folder, named) if settings.color == "auto" else settings.color
     size = _one_size(folder, named) if settings.size is None else settings.size
@@ -101,16 +101,19 @@ def _in_threads(function: Callable[[Path], T], files: Sequence[Path], ticker: Ti
 
 
 def _readable(
-    folder: Path, files: list[Path], results: Sequence[T | Unreadable], skip_bad: bool
+    folder: Path, files: list[Path], results: Sequence[T | Unreadable], skip_bad: bool, at_least: str = ""
 ) -> list[tuple[Path, T]]:
-    """The files that gave a result, with it; refused if one did not, unless these may be skipped."""
+    """The files that gave a result, with it; refused if one did not, unless these may be skipped.
+
+    ``at_least`` says that only the headers were read: more files may turn out to be bad.
+    """
     good = [(file, result) for file, result in zip(files, results, strict=True) if not isinstance(result, Unreadable)]
     bad = [(file, result) for file, result in zip(files, results, strict=True) if isinstance(result, Unreadable)]
     if bad and not skip_bad:
         file, unreadable = bad[0]
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        count = f"{at_least}{len(bad):,} bad of {len(files):,} files"
         raise DataError(
-            f"{file}: not a readable image: {unreadable.reason}{more}",
+            f"{file}: not a readable image: {unreadable.reason} ({count})",
             hint="repair or delete it, or leave out such files with data.skip_bad=true",
         )
     if not good:

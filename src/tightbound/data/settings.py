@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from tightbound.errors import RecipeError
 from tightbound.registry import nearest_hint
@@ -32,6 +32,9 @@ class DataSettings:
         resize: ``crop`` brings the shorter side to ``size`` and cuts the center out; ``stretch`` ignores the aspect
             ratio.
         color: ``auto`` is what the files are; ``rgb`` or ``gray`` converts.
+        levels: the largest gray level of your own integer pixels, such as 16 for counts from 0 to 16: level k is then
+            k / levels, floats must be such, and larger integers are refused. None is 255, or 1 where all are 0 and 1.
+            Of shipped sets it is known.
         skip_bad: leave out unreadable image files, and count them, instead of stopping.
         seed: of the splits and of static binarization.
 
@@ -48,6 +51,7 @@ class DataSettings:
     size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
     resize: Literal["crop", "stretch"] = "crop"
     color: Literal["auto", "rgb", "gray"] = "auto"
+    levels: Annotated[int, Ge(1), Le(255)] | None = None
     skip_bad: bool = False
     seed: int = 0
 
@@ -57,6 +61,9 @@ class DataSettings:
             _check_choice(key, getattr(self, key), typing.get_args(hints[key]))
         _check_least("validation", self.validation, 0)
         _check_least("train_limit", self.train_limit, 1)
+        _check_least("levels", self.levels, 1)
+        if self.levels is not None and self.levels > 255:
+            raise RecipeError(f"data.levels: expected 255 or less; got {self.levels}")
         if self.size is not None:
             if len(self.size) != 2:
                 raise RecipeError(f"data.size: expected (height, width); got {self.size!r}")

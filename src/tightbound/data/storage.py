@@ -119,7 +119,7 @@ def darkness(arrays: Sequence[Tensor]) -> tuple[str, ...]:
     largest = max(max(_byte_values(array)) for array in arrays)
     if not 1 < largest < 128:
         return ()
-    return (f"no pixel is above {largest} of 255; if {largest} means white, give x / {largest} as floats",)
+    return (f"no pixel is above {largest} of 255; if {largest} means white, say data.levels={largest}",)
 
 
 def _byte_values(array: Tensor) -> set[int]:

@@ -1,6 +1,7 @@
 """Evaluators: functions of a model and data that return log p(x) with its uncertainty."""
 
 from tightbound.evaluation.diagnostics import (
+    active_mask,
     active_units,
     bound_curve,
     curve_samples,
@@ -20,6 +21,7 @@ __all__ = [
     "PARETO_K_LIMIT",
     "Estimate",
     "Source",
+    "active_mask",
     "active_units",
     "bound_curve",
     "curve_samples",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
 
@@ -152,9 +152,14 @@ def variance_of_means(
     return spread - total_error / num_images
 
 
+def active_mask(variance: Float[Tensor, " units"]) -> Bool[Tensor, " units"]:
+    """Which units' posterior mean varies over images by more than 0.01 (Burda et al. 2016)."""
+    return variance > ACTIVE_VARIANCE
+
+
 def active_units(variance: Float[Tensor, " units"]) -> int:
-    """The number of units whose posterior mean varies over images by more than 0.01 (Burda et al. 2016)."""
-    return int((variance > ACTIVE_VARIANCE).sum())
+    """The number of units in ``active_mask``."""
+    return int(active_mask(variance).sum())
 
 
 def _quantile(degrees: int) -> float:

@@ -86,6 +86,7 @@ def importance(
     return Estimate(
         method="importance",
         measure=measure,
+        dequantized=images.dequantized and measure == "density" and volume > 0,
         seed=seed,
         device=str(images.device),
         seconds=time.perf_counter() - started,
@@ -166,5 +167,7 @@ class _Totals:
             "curve": list(zip(curve_samples(self._num_samples), bounds, strict=True)),
             "units": [group.units for group in self._groups],
             "active_units": [group.active_units for group in self._groups],
+            "active_mask": [group.active_mask for group in self._groups],
+            "activity": [group.activity for group in self._groups],
             "kl_units": [group.kl_units for group in self._groups],
         }

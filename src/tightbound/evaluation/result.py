@@ -29,6 +29,8 @@ class Estimate:
         measure: what p(x) is: ``"probability"`` of discrete pixels, ``"density"`` on [0, 1] pixels, or
             ``"not a likelihood"``.
         seed: of the evaluation noise and the pixels' own.
+        dequantized: the density is of integers plus uniform noise, so that by Jensen's inequality the mean of
+            ``bits_per_dim`` bounds the bits of the integers from above (Theis et al. 2016, section 3.1).
         elbo: mean log p(x|z) − KL, the KL analytic where it can be; equals −(distortion + rate). The mean log-weight of
             the same samples, which never exceeds ``log_likelihood``, is the first point of ``curve``.
         standard_error: √(Σ se²)/n, the Monte Carlo error of the mean over these very images.
@@ -44,7 +46,10 @@ class Estimate:
         rate: mean KL.
         distortion: mean −log p(x|z).
         units: latent units of each group.
-        active_units: units of each group whose posterior mean varies over images by more than 0.01.
+        active_units: units of each group whose posterior mean varies over images by more than 0.01; None for a group
+            where that is unknown (one image, or one sample of a posterior without a closed mean).
+        active_mask: which units these are, per group, or None.
+        activity: variance over images of the posterior mean of every unit, per group, or None (Burda et al. 2016).
         kl_units: mean KL of every unit, per group (one number for a group whose KL does not split).
         reconstruction_rmse: root of the mean squared error of the likelihood's mean, in [0, 1] pixel units.
         reconstruction_mae: mean absolute error of the same.
@@ -67,6 +72,7 @@ class Estimate:
     log_likelihood: float
     measure: Measure
     seed: int
+    dequantized: bool = False
     elbo: float | None = None
     standard_error: float | None = None
     standard_error_images: float | None = None
@@ -81,6 +87,8 @@ class Estimate:
     distortion: float | None = None
     units: list[int] | None = None
     active_units: list[int | None] | None = None
+    active_mask: list[list[bool] | None] | None = None
+    activity: list[list[float] | None] | None = None
     kl_units: list[list[float]] | None = None
     reconstruction_rmse: float | None = None
     reconstruction_mae: float | None = None
@@ -110,6 +118,7 @@ class Estimate:
         return describe(
             method=self.method,
             measure=self.measure,
+            dequantized=self.dequantized,
             samples=self.samples,
             images=self.images,
             uneven=self.images_k_over_0_7,

@@ -14,7 +14,9 @@ from tightbound.evaluation.sentence import Measure
 
 @runtime_checkable
 class Source(Protocol):
-    """Images by index. ``data.Split`` is one; its ``labels`` and ``log_volume`` are used where it has them."""
+    """Images by index. ``data.Split`` is one; its ``labels``, ``log_volume`` and ``dequantize`` are used where it has
+    them.
+    """
 
     def __len__(self) -> int: ...
 
@@ -60,6 +62,7 @@ class Images:
         labels = getattr(self._source, "labels", None)
         self.labels: Tensor | None = None if labels is None else torch.as_tensor(labels)[: self.num_images].cpu()
         self.log_volume = float(getattr(self._source, "log_volume", 0.0))
+        self.dequantized = getattr(self._source, "dequantize", None) == "uniform"
 
     @property
     def device(self) -> torch.device:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tightbound.core import Draw
-from tightbound.evaluation.diagnostics import active_units, variance_of_means
+from tightbound.evaluation.diagnostics import active_mask, variance_of_means
 
 
 def keep(value: Tensor) -> Tensor:
@@ -86,11 +86,31 @@ class GroupTotals:
         return (self._sums[0] / self._num_images).tolist()
 
     @property
+    def activity(self) -> list[float] | None:
+        """Var_x(E_q[z | x]) of every unit.
+
+        None with one image, or with one sample of a posterior whose mean has no closed form. Slightly negative where
+        the error of estimated means, which is subtracted, exceeds their spread.
+        """
+        variance = self._variance()
+        return None if variance is None else variance.tolist()
+
+    @property
+    def active_mask(self) -> list[bool] | None:
+        """Which units are active; None where ``activity`` is."""
+        variance = self._variance()
+        return None if variance is None else active_mask(variance).tolist()
+
+    @property
     def active_units(self) -> int | None:
-        """Burda's count; None with one image, or with one sample of a posterior whose mean has no closed form."""
+        """Burda's count; None where ``activity`` is."""
+        mask = self.active_mask
+        return None if mask is None else sum(mask)
+
+    def _variance(self) -> Tensor | None:
         if self._num_images < 2 or bool(self._sums[3].isnan().any()):
             return None
-        return active_units(variance_of_means(self._sums[1], self._sums[2], self._sums[3], self._num_images))
+        return variance_of_means(self._sums[1], self._sums[2], self._sums[3], self._num_images)
 
 
 def _sum_samples(value: Tensor) -> Tensor:

@@ -46,11 +46,7 @@ def open_images(run: Run, data: Any = None, split: str | None = None) -> Split:
         found = _split(run.data(), split or "test", run.name)
     else:
         settings = _settings(run, data)
-        found = (
-            split_of(data, settings, levels=run.facts.levels)
-            if split is None
-            else _split(data_of(data, settings), split, str(data))
-        )
+        found = split_of(data, settings) if split is None else _split(data_of(data, settings), split, str(data))
     if tuple(found.image_shape) != run.facts.image_shape:
         raise DataError(
             f"{run.name} is a model of {_shape(run.facts.image_shape)} images; got {_shape(found.image_shape)}",
@@ -107,9 +103,28 @@ def _split(data: Any, name: str, where: str) -> Split:
 def _settings(run: Run, data: Any) -> DataSettings:
     """The run's data settings for other data: the same preparation, whatever the other data's habit."""
     kept = run.recipe.data
-    if isinstance(data, str) and data in kinds("data") and kept.binarize == "auto":
-        return kept
-    return dataclasses.replace(kept, binarize=run.resolved["data"].get("binarize", kept.binarize))
+    if isinstance(data, str) and data in kinds("data"):
+        kept = dataclasses.replace(kept, levels=None)
+        return kept if kept.binarize == "auto" else dataclasses.replace(kept, binarize=_binarize(run))
+    # Binarized once, the run's own images have lost their gray levels.
+    levels = kept.levels if _binarize(run) == "static" else run.facts.levels
+    changed = dataclasses.replace(kept, binarize=_binarize(run), levels=levels)
+    return _as_shaped(changed, run.facts.image_shape) if _is_folder(data) else changed
+
+
+def _as_shaped(settings: DataSettings, image_shape: tuple[int, int, int]) -> DataSettings:
+    """Settings that bring a folder's images to the size of a model's, and settle gray or color where that is open."""
+    channels, height, width = image_shape
+    color = settings.color if settings.color != "auto" else {1: "gray", 3: "rgb"}.get(channels, "auto")
+    return dataclasses.replace(settings, size=settings.size or (height, width), color=color)
+
+
+def _is_folder(data: Any) -> bool:
+    return isinstance(data, str | Path) and Path(data).expanduser().is_dir()
+
+
+def _binarize(run: Run) -> Any:
+    return run.resolved["data"].get("binarize", run.recipe.data.binarize)
 
 
 def _protocol(run: Run, data: Any, split: Split, seed: int, labels: tuple[str, ...]) -> str:
@@ -119,6 +134,8 @@ def _protocol(run: Run, data: Any, split: Split, seed: int, labels: tuple[str, .
         name = str(data) if isinstance(data, str | Path) else type(data).__name__
     ways = {"dynamic": f"binarized at random (seed {seed})", "static": "binarized once", "threshold": "thresholded"}
     parts = [name, ways.get(split.binarize, f"{split.kind} pixels")]
+    if _is_folder(data):
+        parts.insert(1, f"brought to {_shape(run.facts.image_shape)}")
     if split.dequantize == "uniform":
         parts.append(f"dequantized (seed {seed})")
     return ", ".join([*parts, *labels])

@@ -106,7 +106,7 @@ def validate(source: Source) -> Recipe:
                 f"{key}: unknown section; expected one of {', '.join(known)}", hint=nearest_hint(key, known)
             )
     return Recipe(
-        name=source.name,
+        name=_read_name(source.name),
         description=read_value("description", str, given.get("description", "")),
         data=read_settings("data", DataSettings, given.get("data")),
         model=read_component("model", "model", given.get("model"), Factory("model", "vae")),
@@ -120,6 +120,15 @@ def validate(source: Source) -> Recipe:
         gray_protocol=read_value("gray_protocol", bool, given.get("gray_protocol", False)),
         source={"name": source.name, **given},
     )
+
+
+def _read_name(name: str) -> str:
+    """The name, which is part of a folder's name, and must not lead elsewhere."""
+    if not name.strip() or ".." in name or not name.isprintable() or any(sign in name for sign in "/\\:"):
+        raise RecipeError(
+            f"name: got {name!r}; expected a name without / \\ : and ..", hint="run folders are named after it"
+        )
+    return name
 
 
 def _read_evaluation(given: Any) -> tuple[Factory, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tightbound.core import Model
-from tightbound.data import Data, DataSettings, load_data
-from tightbound.errors import DataError, RecipeError, RunError
+from tightbound.data import Data
+from tightbound.errors import RecipeError, RunError
 from tightbound.evaluation import Estimate
 from tightbound.recipes.archive import unpack
 from tightbound.recipes.build import Built, build
@@ -19,12 +18,13 @@ from tightbound.recipes.evaluation import Checkpoint
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.files import read_json, write_arrays, write_text
 from tightbound.recipes.recipe import Recipe, load_recipe
+from tightbound.recipes.run_data import find_data
 from tightbound.recipes.values import read_value
-from tightbound.training import load_weights, place
+from tightbound.recipes.weights import BEST, read_weights
+from tightbound.training import place
 from tightbound.training.precision import resolve_device
 
 RECIPE, RESOLVED, EVALUATIONS = "recipe.yaml", "resolved.json", "evaluation.json"
-WEIGHTS, BEST = "model.safetensors", "checkpoints/best.safetensors"
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -71,13 +71,13 @@ class Run:
         """
         checkpoint = read_value("checkpoint", Checkpoint, checkpoint)
         device = resolve_device(read_value("device", Device, device))
-        path = self._weights(self.checkpoint(checkpoint))
+        checkpoint = self.checkpoint(checkpoint)
         model = self.build().model
         training = self.resolved.get("training", {})
         precision = "float64" if training.get("precision") == "float64" else "float32"
         channels_last = bool(training.get("channels_last"))
         place(model, device=device, precision=precision, channels_last=channels_last)
-        load_weights(model, path)
+        read_weights(model, self.folder, checkpoint, had_validation=bool(self.resolved["data"].get("validation")))
         return model.eval()
 
     def checkpoint(self, name: str) -> str:
@@ -90,17 +90,11 @@ class Run:
         """The data that it was trained on.
 
         Raises:
-            DataError: they are gone, or were in memory.
+            DataError: they are gone, were in memory, or are others now.
         """
         if self.loaded is not None:
             return self.loaded
-        kept = self.resolved["data"]
-        if kept.get("in_memory"):
-            raise DataError(
-                f"{self.name} was trained on images in memory, which are not kept",
-                hint="name them: --data FILE (data=... in Python)",
-            )
-        return load_data(self.recipe.data if "path" not in kept else _at(self.recipe, kept["path"]))
+        return find_data(self.name, self.recipe, self.resolved["data"])
 
     def evaluations(self) -> list[dict[str, Any]]:
         """The rows of evaluation.json, oldest first.
@@ -118,17 +112,14 @@ class Run:
         """Adds a row to evaluation.json, in place of an older one of the same settings; keeps the per-image arrays."""
         row = estimate.to_row()
         others = [old for old in self.evaluations() if any(old.get(key) != row.get(key) for key in _IDENTITY)]
-        write_arrays(self.folder / "evaluation" / f"{estimate.method}-{estimate.split}.npz", estimate.per_image)
+        write_arrays(self.folder / arrays_name(row), estimate.per_image)
         write_text(self.folder / EVALUATIONS, json.dumps([*others, row], indent=1) + "\n")
 
-    def _weights(self, checkpoint: str) -> Path:
-        path = self.folder / (BEST if checkpoint == "best" else WEIGHTS)
-        if not path.is_file():
-            hint = "training did not finish: go on with `tightbound train RECIPE --out RUN --resume`"
-            if checkpoint == "best":
-                hint = "no validation images were kept apart: use --checkpoint last"
-            raise RunError(f"{self.folder} has no {path.relative_to(self.folder)}", hint=hint)
-        return path
+
+def arrays_name(row: Mapping[str, Any]) -> str:
+    """Where, within a run folder, the per-image values of a row of evaluation.json are kept."""
+    method, split, samples, images, seed, checkpoint = (row[key] for key in _IDENTITY)
+    return f"evaluation/{method}-{split}-k{samples}-n{images}-seed{seed}-{checkpoint}.npz"
 
 
 def open_run(path: str | Path) -> Run:
@@ -155,8 +146,3 @@ def open_run(path: str | Path) -> Run:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path}/{RESOLVED} is damaged: {type(error).__name__}: {error}") from error
     return Run(folder, path.resolve().stem if archive else path.resolve().name, recipe, facts, resolved, not archive)
-
-
-def _at(recipe: Recipe, path: str) -> DataSettings:
-    """The data settings, with the place they were found in; the name may be relative to another folder."""
-    return dataclasses.replace(recipe.data, name=recipe.data.name if Path(recipe.data.name).exists() else path)

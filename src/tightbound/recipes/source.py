@@ -38,8 +38,11 @@ def shipped() -> dict[str, Path]:
 
 
 def describe(name: str) -> str:
-    """The description line of a shipped recipe."""
-    return str(_parse(shipped()[name]).get("description", ""))
+    """The description line of a shipped recipe; of an unreadable one, what is wrong with it."""
+    try:
+        return str(_parse(shipped()[name]).get("description", ""))
+    except RecipeError as error:
+        return f"unreadable: {error.message}"
 
 
 def read_source(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str | Mapping[str, Any]] = ()) -> Source:
@@ -89,7 +92,7 @@ def read_override(text: str) -> dict[str, Any]:
         raise RecipeError(f"override {text!r}; expected key=value", hint="for example training.epochs=10")
     try:
         content: Any = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise RecipeError(f"{key}: got {value!r}; expected a YAML value", hint="put text in quotes") from None
     for part in reversed(parts):
         content = {part: content}
@@ -124,17 +127,30 @@ def _join_parents(content: dict[str, Any], folder: Path, seen: tuple[Path, ...])
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError(f"{path}{line}: not a YAML mapping: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {str(error).splitlines()[0]}") from error
+        content = _load(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not YAML: {error.reason} at byte {error.start}") from error
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: got {type(content).__name__}; expected a mapping of sections")
     return content
+
+
+def _load(text: str, where: str) -> Any:
+    """YAML, or one line that says where it is none."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(error.problem or error.context).split())
+        raise RecipeError(f"{where}{line}: not a YAML mapping: {problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RecipeError(f"{where} line {line}: not YAML: {error.reason}: {chr(error.character)!r}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none, say
+        raise RecipeError(f"{where}: not YAML: {str(error).splitlines()[0]}") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -15,20 +15,26 @@ import torch
 import yaml
 
 from tightbound.data import Data, data_of
-from tightbound.errors import RecipeError, RunError
+from tightbound.errors import DataError, RecipeError, RunError
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.callbacks import pictures, validation_bound
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.files import read_json, write_text
 from tightbound.recipes.recipe import YOUR_DATA, Recipe
 from tightbound.recipes.run import RECIPE, RESOLVED, Run, open_run
+from tightbound.recipes.run_data import check_same, describe_data, find_place
 from tightbound.recipes.sections import plain
-from tightbound.registry import kinds
+from tightbound.recipes.values import show
 from tightbound.training import Decisions, decide, run_lock, train
 
 Say = Callable[[str], None]
 
 _PACKAGES = ("tightbound", "torch", "accelerate", "numpy", "scipy", "safetensors")
+_MISSING = {
+    "validation": "data.validation=N keeps N training images apart",
+    "test": "evaluate on split: validation, or evaluate other images later by `tightbound evaluate --data`",
+}
+_VALIDATED = {"early_stopping": None, "validation_samples": 0, "validation_images": None}  # and what turns them off
 _MUST_AGREE = ("data", "model", "objective", "training", "gray_protocol")
 
 
@@ -56,6 +62,33 @@ def new_folder(recipe: Recipe, root: Path = Path("runs")) -> Path:
     return folder
 
 
+def check_plan(recipe: Recipe, data: Data) -> None:
+    """Refuses, before any work, what needs a split that the data do not have.
+
+    Raises:
+        RecipeError: with the path of the key.
+    """
+    missing = {name for name in _MISSING if getattr(data, name) is None}
+    for index, settings in enumerate(recipe.evaluation):
+        split, checkpoint = settings.options.get("split"), settings.options.get("checkpoint")
+        if split in missing:
+            raise RecipeError(
+                f"evaluation.{index}.split: got {split!r}; {data.name} has no {split} images", hint=_MISSING[split]
+            )
+        if "validation" in missing and checkpoint == "best":
+            raise RecipeError(
+                f"evaluation.{index}.checkpoint: got 'best', which validation images choose; {data.name} has none",
+                hint=f"checkpoint: last, or {_MISSING['validation']}",
+            )
+    for key, off in _VALIDATED.items() if "validation" in missing else ():
+        value = getattr(recipe.training, key)
+        if value != off:
+            raise RecipeError(
+                f"training.{key}: got {show(value)}; it needs validation images, and {data.name} has none",
+                hint=f"training.{key}={show(off)}, or {_MISSING['validation']}",
+            )
+
+
 def train_run(
     recipe: Recipe,
     data: Any = None,
@@ -78,11 +111,13 @@ def train_run(
     Raises:
         RecipeError, DataError, RunError, TrainingError: see there.
     """
-    found = read_data(recipe, data, say)
+    before = _begun(folder) if resume else None
+    found = read_data(recipe, _place(before, recipe) if data is None else data, say)
+    check_plan(recipe, found)
     built = build(recipe, DataFacts.of(found.train))
     for sentence in (*found.notes, *built.notes):
         say(sentence)
-    decisions = _resume(folder, built) if resume else None
+    decisions = None if before is None else _resume(before, built, found)
     if decisions is None:
         decisions = decide(recipe.training, built.model, len(found.train))
         _create(folder, recipe, _resolve(built, found, data, decisions))
@@ -98,6 +133,7 @@ def train_run(
         validate=validation_bound(recipe.training),
         on_epoch=pictures(found.validation or found.train),
         quiet=quiet,
+        notes=(*found.notes, *built.notes),
     )
     if result.decisions != decisions:
         write_json(folder / RESOLVED, read_json(folder / RESOLVED) | {"training": result.decisions.to_dict()})
@@ -124,7 +160,7 @@ def _resolve(built: Built, data: Data, given: Any, decisions: Decisions) -> dict
     """The content of resolved.json."""
     return {
         "recipe": built.recipe.to_dict(),
-        "data": {**built.facts.to_dict(), **_describe_data(data, given, built.recipe.data.name)},
+        "data": {**built.facts.to_dict(), **describe_data(data, given, built.recipe.data.name)},
         "training": decisions.to_dict(),
         "parameters": built.num_parameters,
         "measure": built.measure,
@@ -135,34 +171,49 @@ def _resolve(built: Built, data: Data, given: Any, decisions: Decisions) -> dict
     }
 
 
-def _describe_data(data: Data, given: Any, name: str) -> dict[str, Any]:
-    sizes = {part: len(getattr(data, part) or ()) for part in ("train", "validation", "test")}
-    where = name if given is None else given
-    described: dict[str, Any] = {"name": data.name, "binarize": data.train.binarize, **sizes}
-    if not isinstance(where, str | Path):
-        return {**described, "in_memory": True}
-    return described if where in kinds("data") else {**described, "path": str(Path(where).expanduser().resolve())}
-
-
-def _resume(folder: Path, built: Built) -> Decisions | None:
-    """The decisions of the run in a folder; None if it was stopped before it wrote them.
+def _begun(folder: Path) -> Run | None:
+    """The run in a folder; None if it was stopped before it wrote what it is.
 
     Raises:
-        RunError: there is no folder, or its run has another recipe; the first difference is named.
+        RunError: there is no folder.
     """
     if not folder.is_dir():
         raise RunError(f"no run at {folder} to go on with", hint="leave out --resume to begin one")
-    if not (folder / RESOLVED).is_file():
+    return open_run(folder) if (folder / RESOLVED).is_file() else None
+
+
+def _place(before: Run | None, recipe: Recipe) -> Path | None:
+    """Where a run that is gone on with has its data, if the recipe still names the same.
+
+    Raises:
+        DataError: they are no longer there, or were in memory.
+    """
+    if before is None or before.recipe.data.name != recipe.data.name:
         return None
-    run = open_run(folder)
+    if before.resolved["data"].get("in_memory"):
+        raise DataError(
+            f"{before.name} was trained on images in memory, which are not kept",
+            hint="go on with it from Python: tb.train(recipe, images, out=..., resume=True)",
+        )
+    return find_place(before.name, before.recipe, before.resolved["data"])
+
+
+def _resume(run: Run, built: Built, data: Data) -> Decisions:
+    """The decisions of a run that is gone on with.
+
+    Raises:
+        RunError: it has another recipe; the first difference is named.
+        DataError: it was trained on other images.
+    """
     here, there = built.recipe.to_dict(), run.recipe.to_dict()
     for section in _MUST_AGREE:
         difference = _difference(section, there[section], here[section])
         if difference:
             raise RunError(
-                f"{folder} is a run of another recipe: {difference}",
+                f"{run.folder} is a run of another recipe: {difference}",
                 hint="resume with the recipe and the overrides that it was begun with",
             )
+    check_same(run.name, run.resolved["data"], data)
     return Decisions(**run.resolved["training"])
 
 

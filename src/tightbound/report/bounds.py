@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tightbound.report.exhibit import BLUE, FAINT, INK, MUTED, ORANGE, TEAL, WIDTH, Exhibit, chart
-from tightbound.report.formatting import count, with_error
-from tightbound.report.run_folder import Evaluation
+from tightbound.report.formatting import count, plural, with_error
+from tightbound.report.run_folder import Evaluation, Run
 from tightbound.report.tables import elbo_spread, qualified, quantity
 
 if TYPE_CHECKING:
@@ -27,9 +26,11 @@ class _Point(NamedTuple):
     color: str
 
 
-def bounds(evaluations: Sequence[Evaluation]) -> Exhibit | None:
-    """A dot a number; None without an evaluation."""
-    points = [point for evaluation in evaluations for point in _points(evaluation)]
+def bounds(run: Run) -> Exhibit | None:
+    """A dot a number of every evaluation of the main one's split; None without an evaluation."""
+    split = run.row.get("split")
+    shown = [evaluation for evaluation in run.evaluations if evaluation.row.get("split") == split]
+    points = [point for evaluation in shown for point in _points(evaluation)]
     if not points:
         return None
 
@@ -75,12 +76,13 @@ def _name(axes: Axes, text: str, height: float, offset: float, color: str) -> No
 
 def _points(evaluation: Evaluation) -> list[_Point]:
     row = evaluation.row
-    samples = f"{row.get('method', '')}, K = {count(row['samples'])}" if row.get("samples") else row.get("method", "")
-    split = f"{row.get('split', '')} images"
-    images = row.get("standard_error_images")
+    size, split = row.get("images"), f"{row.get('split') or ''} image".strip()
+    where = plural(size, split) if size else f"{split}s"
+    samples = f"{where}, K = {count(row['samples'])}" if row.get("samples") else where
+    spread = row.get("standard_error_images")
     given = [
-        (row.get("elbo"), qualified("ELBO", row), split, None, elbo_spread(evaluation), BLUE),
-        (row.get("log_likelihood"), quantity(row), samples, row.get("standard_error"), images, ORANGE),
-        (row.get("exact"), f"exact {quantity(row)}", split, None, None, TEAL),
+        (row.get("elbo"), qualified("ELBO", row), where, None, elbo_spread(evaluation), BLUE),
+        (row.get("log_likelihood"), quantity(row), samples, row.get("standard_error"), spread, ORANGE),
+        (row.get("exact"), f"exact {quantity(row)}", where, None, None, TEAL),
     ]
     return [_Point(float(value), *rest) for value, *rest in given if value is not None and np.isfinite(value)]

@@ -99,9 +99,8 @@ def _sample(model: Model, seed: int) -> tuple[Tensor, Tensor]:
 
 def _reconstruct(model: Model, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the pixels at one posterior sample of each image."""
-    device = _device(model)
-    generator = generator_for(seed, "report reconstructions", device=device)
-    params = model.draw(x.to(device), 1, generator=generator).params[0]
+    generator = generator_for(seed, "report reconstructions", device=_device(model))
+    params = model.draw(x.to(_like(model)), 1, generator=generator).params[0]
     return model.likelihood.mean(params), model.likelihood.std(params)
 
 
@@ -140,7 +139,12 @@ def _distances(
 
 
 def _device(model: Model) -> torch.device:
-    return next(model.parameters(), torch.empty(0)).device
+    return _like(model).device
+
+
+def _like(model: Model) -> Tensor:
+    """A tensor of the model's device and precision."""
+    return next(model.parameters(), torch.empty(0))
 
 
 def _numpy(images: Tensor) -> Array:

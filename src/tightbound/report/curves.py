@@ -60,9 +60,9 @@ def bound_curve(metrics: Sequence[Row], main: Row) -> Exhibit | None:
 
     def draw(axes: Axes) -> None:
         for label, (x, y), color in curves:
-            axes.plot(x, y, color=color, label=label, marker="o" if len(x) < 3 else None, markersize=4)
+            _line(axes, x, y, color, label)
         axes.set_ylim(bottom=floor)
-        axes.set_xlabel(x_label(metrics))
+        _x_axis(axes, metrics, [x for _, (x, _), _ in curves])
         axes.set_ylabel("nats per image")
         legend_above(axes)
 
@@ -102,9 +102,9 @@ def kl_curve(metrics: Sequence[Row]) -> Exhibit | None:
 
     def draw(axes: Axes) -> None:
         for label, (x, y), color in curves:
-            axes.plot(x, y, color=color, label=label)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel(x_label(metrics))
+            _line(axes, x, y, color, label)
+        axes.set_ylim(0, 1.1 * max(1e-3, *(y.max() for _, (_, y), _ in curves)))
+        _x_axis(axes, metrics, [x for _, (x, _), _ in curves])
         axes.set_ylabel("nats per image")
         legend_above(axes)
 
@@ -120,14 +120,30 @@ def speed_curve(metrics: Sequence[Row]) -> Exhibit | None:
         return None
 
     def draw(axes: Axes) -> None:
-        axes.plot(x, y, color=MUTED)
+        _line(axes, x, y, MUTED)
         axes.set_ylim(0, 1.15 * y.max())
-        axes.set_xlabel(x_label(metrics))
+        _x_axis(axes, metrics, [x])
         axes.set_ylabel("images per second")
         axes.yaxis.set_major_formatter(lambda value, _: count(value))
 
     caption = f"Images per second while training; median {count(float(np.median(y)))}."
     return chart("speed", "Speed", caption, f"Line chart of the training speed. {caption}", draw)
+
+
+def _line(axes: Axes, x: Array, y: Array, color: str, label: str | None = None) -> None:
+    """A line, or dots where a line would have no length to be seen."""
+    axes.plot(x, y, color=color, label=label, marker="o" if len(x) < 3 else None, markersize=5)
+
+
+def _x_axis(axes: Axes, metrics: Sequence[Row], curves: Sequence[Array]) -> None:
+    """One moment alone stands in the middle of an axis from 0, whose ticks are whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    moments = np.unique(np.concatenate(curves))
+    if len(moments) == 1 and moments[0] > 0:
+        axes.set_xlim(0, 2 * moments[0])
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=moments[0] >= 1))
+    axes.set_xlabel(x_label(metrics))
 
 
 def x_label(metrics: Sequence[Row]) -> str:

@@ -40,4 +40,4 @@ def _show(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_show(item) for item in value)
-    return f"{value:,}" if isinstance(value, int) and abs(value) >= 100_000 else str(value)
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

@@ -77,3 +77,12 @@ def duration(seconds: float) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 image``, ``10,000 images``."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def brief(text: str, most: int = 60) -> str:
+    """The first clauses of a text (between commas), as many as fit in ``most`` characters; at least its first words."""
+    clauses = text.split(", ")
+    while len(clauses) > 1 and len(", ".join(clauses)) > most:
+        clauses.pop()
+    short = ", ".join(clauses)
+    return short if len(short) <= most else f"{short[: most - 1].rsplit(' ', 1)[0]}…"

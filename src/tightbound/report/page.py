@@ -62,9 +62,11 @@ def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
         Section("What the model draws", tuple(sample_grids(pictures))),
         Section("What it makes of held-out images", _known([reconstruction_rows(pictures)])),
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
-        Section("How tight the bound is", _known([bounds(run.evaluations), bound_against_k(run.main)])),
+        Section("How tight the bound is", _known([bounds(run), bound_against_k(run.main)])),
         Section("Whether the weights can be trusted", tuple(weight_histograms(run.main))),
-        Section("What the code carries", _known([*unit_bars(run.main), kl_curve(run.metrics)])),
+        Section(
+            "What the code carries", _known([*unit_bars(run.main, amortized=run.amortized), kl_curve(run.metrics)])
+        ),
         Section("How training went", _known([bound_curve(run.metrics, row), speed_curve(run.metrics)])),
     ]
     return [section for section in sections if section.exhibits]
@@ -90,7 +92,7 @@ def render(run: Run, pictures: Pictures | None, sections: Sequence[Section]) -> 
         name=run_name(run),
         palette=PALETTE,
         summary=summary(run, found),
-        headlines=headlines(run.main),
+        headlines=headlines(run.main, amortized=run.amortized),
         findings=found,
         sections=sections,
         evaluations=evaluation_table(run.evaluations),

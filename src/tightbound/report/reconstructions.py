@@ -27,7 +27,8 @@ def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
         (f"{pictures.split} image", to_rgba(images)),
         ("reconstruction", to_rgba(pictures.reconstructions[: len(images)])),
     ]
-    if pictures.uncertainty is not None:
+    varied = pictures.uncertainty is not None and not _constant(pictures.uncertainty)
+    if pictures.uncertainty is not None and varied:
         kinds.append(("uncertainty", heat(pictures.uncertainty[: len(images)], top)))
     blocks = [
         [(label, grid(_padded(tiles[start : start + columns], columns), columns, gap)) for label, tiles in kinds]
@@ -36,11 +37,18 @@ def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
     markup = "".join(_block(block, images) for block in blocks)
     whole = stack([stack([row for _, row in block], gap) for block in blocks], 3 * gap)
     caption = "Reconstruction: the mean of every pixel at one posterior sample of z."
-    if pictures.uncertainty is not None:
+    if varied:
         markup += _color_bar(top)
         caption += " Uncertainty: the standard deviation of every pixel that the likelihood states there."
+    elif pictures.uncertainty is not None:
+        caption += f" Every pixel has the same uncertainty: noise scale σ = {significant(top)}, pixels in 0 to 1."
     file = png(enlarge(whole, enlargement(images)))
     return Exhibit("reconstructions", "Reconstructions", caption, markup, file, wide=True)
+
+
+def _constant(values: Array) -> bool:
+    """Whether every value is the same, up to the rounding of float32."""
+    return bool(np.ptp(values) <= 1e-5 * np.abs(values).max())
 
 
 def _padded(tiles: Array, columns: int) -> Array:

@@ -57,6 +57,13 @@ class Run:
         return self.evaluations[max(ranked)[-1]] if ranked else None
 
     @property
+    def amortized(self) -> bool:
+        """Whether q(z | x) sees the image; without an encoder, no image can move a posterior mean."""
+        recipe = self.resolved.get("recipe")
+        model = recipe.get("model") if isinstance(recipe, Mapping) else None
+        return not isinstance(model, Mapping) or model.get("encoder", {}) is not None
+
+    @property
     def row(self) -> Row:
         """The row of ``main``; without one, only what the run says of its measure."""
         return self.main.row if self.main is not None else {"measure": self.resolved.get("measure")}
@@ -83,6 +90,12 @@ def read_run(folder: Path) -> Run:
     )
 
 
+def of_group(row: Row, key: str, index: int) -> Any:
+    """A latent group's part of a value that is kept per group; None if it is not known."""
+    groups = row.get(key) or []
+    return groups[index] if index < len(groups) else None
+
+
 def _read_json(path: Path, expected: type) -> Any:
     if not path.is_file():
         return expected()
@@ -107,17 +120,27 @@ def _read_metrics(path: Path) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def per_image_names(row: Row) -> tuple[str, str]:
+    """File names of a row's arrays in ``evaluation/``: its own, and that of older runs, one for a method and split."""
+    method, split, samples, images, seed, checkpoint = (
+        row.get(key) for key in ("method", "split", "samples", "images", "seed", "checkpoint")
+    )
+    return f"{method}-{split}-k{samples}-n{images}-seed{seed}-{checkpoint}.npz", f"{method}-{split}.npz"
+
+
 def _read_per_image(folder: Path, row: Row) -> Mapping[str, Array] | None:
-    """The arrays of this row; None if a later evaluation of the same method and split has overwritten them."""
-    path = folder / "evaluation" / f"{row.get('method')}-{row.get('split')}.npz"
-    if not path.is_file():
-        return None
+    """The arrays of this row; None if there are none, or another evaluation has overwritten them."""
+    paths = (folder / "evaluation" / name for name in per_image_names(row))
+    found = (_read_arrays(path) for path in paths if path.is_file())
+    return next((arrays for arrays in found if _belong(arrays, row)), None)
+
+
+def _read_arrays(path: Path) -> Mapping[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError) as error:
         raise RunError(f"{path} is damaged: {error}", hint="evaluate again, or delete it") from None
-    return arrays if _belong(arrays, row) else None
 
 
 def _belong(arrays: Mapping[str, Array], row: Row) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tightbound.report.formatting import count, plural, with_error
+from tightbound.report.formatting import plural, with_error
 from tightbound.report.run_folder import Row, Run
 from tightbound.report.tables import quantity
 from tightbound.report.warnings import Finding
@@ -62,7 +62,9 @@ def _length(metrics: Sequence[Row]) -> str:
     epochs = max((float(row.get("epoch") or 0) for row in metrics), default=0.0)
     if not steps and not epochs:
         return ""
-    length = f"{epochs:.3g} epochs ({plural(steps, 'step')})" if epochs else plural(steps, "step")
+    if not epochs:
+        return f" for {plural(steps, 'step')}"
+    length = f"{epochs:.3g} epoch{'' if epochs == 1 else 's'} ({plural(steps, 'step')})"
     return f" for {length}"
 
 
@@ -71,7 +73,7 @@ def _result(run: Run) -> str:
     if main is None:
         return "It has not been evaluated yet: the curves are all there is."
     row = main.row
-    where = f"{count(row['images'])} {row.get('split', '')} images" if row.get("images") else "the images"
+    where = plural(row["images"], f"{row.get('split', '')} image".strip()) if row.get("images") else "the images"
     number = ""
     if row.get("log_likelihood") is not None:
         value = with_error(row["log_likelihood"], row.get("standard_error"))

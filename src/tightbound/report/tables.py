@@ -65,12 +65,24 @@ def _spread(values: np.ndarray | None) -> float | None:
     return float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def headlines(evaluation: Evaluation | None) -> list[Headline]:
-    """At most six numbers of the main evaluation."""
+def headlines(evaluation: Evaluation | None, *, amortized: bool = True) -> list[Headline]:
+    """At most six numbers of the main evaluation.
+
+    Args:
+        evaluation: the main one.
+        amortized: ``Run.amortized``; without an encoder no unit can be active, and none is said to be.
+    """
     if evaluation is None:
         return []
     row = evaluation.row
-    made = [_log_likelihood(row), _elbo(evaluation), _bits(row), _error(row), _active(row), _ess(row)]
+    made = [
+        _log_likelihood(row),
+        _elbo(evaluation),
+        _bits(row),
+        _error(row),
+        _active(row) if amortized else None,
+        _ess(row),
+    ]
     return [headline for headline in made if headline is not None]
 
 
@@ -111,7 +123,7 @@ def _error(row: Row) -> Headline | None:
 
 def _active(row: Row) -> Headline | None:
     active, units = row.get("active_units"), row.get("units")
-    if not active or not units:
+    if not active or not units or None in active:
         return None
     return Headline("Active", f"{count(sum(active))} of {count(sum(units))}", "latent units")
 
@@ -133,14 +145,17 @@ class Line:
 def evaluation_table(evaluations: Sequence[Evaluation]) -> list[Line]:
     """Everything that the evaluations say, one column each; lines that none has are left out."""
     rows = [evaluation.row for evaluation in evaluations]
-    unlike = next((row for row in rows if not is_likelihood(row)), {})
-    lines = [
-        Line(
-            qualified(name, unlike if "nats" in name or "bits" in name else {}), tuple(_cell(row, read) for row in rows)
-        )
-        for name, read in _LINES
-    ]
+    lines = [Line(_line_name(name, rows), tuple(_cell(row, read) for row in rows)) for name, read in _LINES]
     return [line for line in lines if any(line.cells)]
+
+
+def _line_name(name: str, rows: Sequence[Row]) -> str:
+    likelihoods = [is_likelihood(row) for row in rows]
+    if all(likelihoods) or not ("nats" in name or "bits" in name):
+        return name
+    if any(likelihoods):
+        return f"{name} (not a likelihood where Measure says so)"
+    return _SCORE if name == _ESTIMATE else f"{name} (not a likelihood)"
 
 
 def _cell(row: Row, read: Callable[[Row], str | None]) -> str:
@@ -155,6 +170,8 @@ def _interval(row: Row) -> str:
     return f"{fixed(low)} to {fixed(high)}"
 
 
+_SCORE = "Score (not a likelihood), nats per image"
+_ESTIMATE = "Estimate of log p(x), nats per image"
 _LINES: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("Method", lambda r: r["method"]),
     ("Split", lambda r: r["split"]),
@@ -162,7 +179,7 @@ _LINES: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("Measure", lambda r: r["measure"]),
     ("Images", lambda r: count(r["images"])),
     ("Samples per image, K", lambda r: count(r["samples"])),
-    ("Estimate of log p(x), nats per image", lambda r: with_error(r["log_likelihood"], r.get("standard_error"))),
+    (_ESTIMATE, lambda r: with_error(r["log_likelihood"], r.get("standard_error"))),
     ("95 % interval, Monte Carlo error, nats", _interval),
     ("Standard error over images, nats", lambda r: significant(r["standard_error_images"], 2)),
     ("Exact log p(x), nats per image", lambda r: fixed(r["exact"])),

@@ -1,4 +1,4 @@
-"""What each latent unit carries: KL per unit, sorted, active units marked."""
+"""What each latent unit carries: its KL, active units marked; its activity where the KL does not split into units."""
 
 from __future__ import annotations
 
@@ -6,52 +6,112 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tightbound.report.exhibit import BLUE, FAINT, Exhibit, chart, legend_above
-from tightbound.report.formatting import count, fixed
+from tightbound.report.exhibit import BLUE, FAINT, INK, Exhibit, chart, legend_above
+from tightbound.report.formatting import count, fixed, plural
 from tightbound.report.pictures import Array
-from tightbound.report.run_folder import Evaluation
+from tightbound.report.run_folder import Evaluation, Row, of_group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ACTIVE_VARIANCE = 0.01  # Burda et al. 2016
+_LOWEST = 1e-5  # of the activity's axis
+_DASHES = (0, (4, 3))
 
-def unit_bars(evaluation: Evaluation | None) -> list[Exhibit]:
-    """A chart for each latent group that has more than one unit."""
+
+def unit_bars(evaluation: Evaluation | None, *, amortized: bool = True) -> list[Exhibit]:
+    """A chart for each latent group that has more than one unit.
+
+    Args:
+        evaluation: the main one.
+        amortized: ``Run.amortized``; without an encoder activity is zero by construction, and not spoken of.
+    """
     row = {} if evaluation is None else evaluation.row
-    groups = [np.sort(np.array(group, dtype=float).ravel())[::-1] for group in row.get("kl_units") or []]
-    active = row.get("active_units") or [None] * len(groups)
-    return [
-        _bars(values, number, index, len(groups))
-        for index, (values, number) in enumerate(zip(groups, active, strict=False))
-        if len(values) > 1 and np.isfinite(values).all()
-    ]
+    groups = max(len(row.get(key) or []) for key in ("kl_units", "activity"))
+    exhibits = [_unit_bars(row, index, groups, amortized) for index in range(groups)]
+    return [exhibit for exhibit in exhibits if exhibit is not None]
 
 
-def _bars(values: Array, active: int | None, index: int, groups: int) -> Exhibit:
-    shown = len(values) if active is None else active
+def _unit_bars(row: Row, index: int, groups: int, amortized: bool) -> Exhibit | None:
+    kl = np.array(of_group(row, "kl_units", index) or [], dtype=float).ravel()
+    activity = np.array(of_group(row, "activity", index) or [], dtype=float).ravel()
+    which = "" if groups == 1 else f", group {index + 1}"
+    if len(kl) > 1 and np.isfinite(kl).all():
+        mask = of_group(row, "active_mask", index) if amortized else None
+        active = of_group(row, "active_units", index) if amortized else None
+        return _kl(kl, mask, active, which)
+    if len(activity) > 1 and np.isfinite(activity).all() and amortized:
+        return _activity(activity, row.get("images") or 0, which)
+    return None
+
+
+def _name(stem: str, which: str) -> str:
+    return stem + which.replace(", group ", "_")
+
+
+def _kl(values: Array, mask: list[bool] | None, active: int | None, which: str) -> Exhibit:
+    """Sorted by KL; in one color where it is not known which units are active."""
+    order = np.argsort(-values, kind="stable")
+    known = mask is not None and len(mask) == len(values)
+    marks = np.array(mask)[order] if known else None
+    values = values[order]
 
     def draw(axes: Axes) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        places = np.arange(1, len(values) + 1)
-        axes.bar(places[:shown], values[:shown], color=BLUE, width=0.78, label="active")
-        if shown < len(values):
-            axes.bar(places[shown:], values[shown:], color=FAINT, width=0.78, label="inactive")
+        _bars(axes, values, marks, 0.0)
         axes.set_ylim(bottom=min(0.0, values.min() * 1.05))
-        axes.set_xlim(0.3, len(values) + 0.7)
         axes.set_xlabel("latent unit, sorted by KL")
         axes.set_ylabel("mean KL, nats per image")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if active is not None:
+        if marks is not None:
             legend_above(axes)
 
-    which = "" if groups == 1 else f" of group {index + 1}"
     caption = f"Together {fixed(float(values.sum()))} nats per image."
     if active is not None:
         caption = (
-            f"{count(active)} of {count(len(values))} units{which} are active: their posterior mean varies over the "
-            f"images (variance above 0.01, Burda et al. 2016); those of largest KL are marked. {caption}"
+            f"{count(active)} of {plural(len(values), 'unit')} are active: their posterior mean varies over the "
+            f"images (variance above {ACTIVE_VARIANCE}, Burda et al. 2016). {caption}"
         )
-    name = "units" if groups == 1 else f"units_{index + 1}"
-    title = "Latent units" if groups == 1 else f"Latent units, group {index + 1}"
-    return chart(name, title, caption, f"Bar chart of the KL of each latent unit. {caption}", draw)
+    alt = f"Bar chart of the KL of each latent unit. {caption}"
+    return chart(_name("units", which), f"Latent units{which}", caption, alt, draw)
+
+
+def _activity(values: Array, images: int, which: str) -> Exhibit:
+    """Sorted; on a log axis, whose bottom stands for all that is smaller (an estimate can be negative)."""
+    values = np.sort(values)[::-1]
+    marks = values > ACTIVE_VARIANCE
+    smallest = max(_LOWEST, min(float(values.min()), ACTIVE_VARIANCE / 10))
+    bottom = 10.0 ** np.floor(np.log10(smallest))
+    shown = np.maximum(values, bottom)
+
+    def draw(axes: Axes) -> None:
+        axes.set_yscale("log")
+        _bars(axes, shown, marks, bottom)
+        axes.axhline(ACTIVE_VARIANCE, color=INK, lw=1.2, linestyle=_DASHES, label=f"limit {ACTIVE_VARIANCE}")
+        axes.set_ylim(bottom, 2 * max(float(shown.max()), 10 * ACTIVE_VARIANCE))
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.5f}".rstrip("0").rstrip("."))
+        axes.set_xlabel("latent unit, sorted by activity")
+        axes.set_ylabel("variance over images (log scale)")
+        legend_above(axes)
+
+    caption = (
+        f"{count(marks.sum())} of {plural(len(values), 'unit')} are active: their posterior mean varies over the "
+        f"{plural(images, 'image')} with a variance above {ACTIVE_VARIANCE} (Burda et al. 2016). The KL of this "
+        "posterior does not split into units."
+    )
+    described = "; ".join(fixed(value, 4) for value in values)
+    alt = f"Bar chart of the variance over images of each latent unit's posterior mean: {described}. {caption}"
+    return chart(_name("activity", which), f"Activity of each latent unit{which}", caption, alt, draw)
+
+
+def _bars(axes: Axes, values: Array, marks: Array | None, bottom: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    places = np.arange(1, len(values) + 1)
+    parts = [(np.ones(len(values), bool), BLUE, "")]
+    if marks is not None:
+        parts = [(marks, BLUE, "active"), (~marks, FAINT, "inactive")]
+    for chosen, color, label in parts:
+        if chosen.any():
+            axes.bar(places[chosen], values[chosen] - bottom, bottom=bottom, color=color, width=0.78, label=label)
+    axes.set_xlim(0.3, len(values) + 0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

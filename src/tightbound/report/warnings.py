@@ -12,7 +12,7 @@ from tightbound.report.curves import series
 from tightbound.report.formatting import count, fixed, percent, plural
 from tightbound.report.pictures import Pictures
 from tightbound.report.realism import fraction_farther
-from tightbound.report.run_folder import Row, Run
+from tightbound.report.run_folder import Row, Run, of_group
 from tightbound.report.tables import is_likelihood, quantity
 from tightbound.report.weights import PARETO_LIMIT
 
@@ -21,6 +21,8 @@ UNEVEN = 0.05  # of the images with k̂ > 0.7: a warning; fewer: a note
 FARTHER = 0.8  # of (sample, reconstruction) pairs; 0.5 is no difference, 0.05 the standard error for 64 of each
 GAP = 0.05  # of |validation ELBO|, and at least GAP_NATS
 GAP_NATS = 2.0
+FEWEST_IMAGES = 100  # fewer say little of a variance over images
+CARRIED = 0.1  # nats an inactive unit: above it, its KL contradicts that it carries nothing
 STILL_RISING = 0.5  # nats over the last step of the K curve
 
 
@@ -47,7 +49,7 @@ def findings(run: Run, pictures: Pictures | None) -> list[Finding]:
     found = [
         not_a_likelihood(row),
         density(row),
-        *collapsed_units(row),
+        *(collapsed_units(row) if run.amortized else []),
         samples_far_off(pictures),
         uneven_weights(row),
         still_rising(row),
@@ -75,6 +77,14 @@ def density(row: Row) -> Finding | None:
     """A continuous density has units: it can exceed one, and says nothing beside a probability."""
     if row.get("measure") != "density":
         return None
+    if row.get("dequantized"):
+        return Finding(
+            "density",
+            "note",
+            "log p(x) is a density of dequantized pixels (integers plus uniform noise): it can be positive. "
+            "Its bits per dimension bound those of the integers from above.",
+            "Compare bits per dimension, not nats, with models of the integers.",
+        )
     return Finding(
         "density",
         "note",
@@ -84,15 +94,34 @@ def density(row: Row) -> Finding | None:
 
 
 def collapsed_units(row: Row) -> list[Finding]:
-    """Latent units that no image uses, by group."""
-    active, units = row.get("active_units") or [], row.get("units") or []
-    groups = [(index, used, size) for index, (used, size) in enumerate(zip(active, units, strict=False), start=1)]
-    return [_collapsed(index, used, size, len(groups)) for index, used, size in groups if used < size]
+    """Latent units that no image uses, by group, where enough images were looked at and their KL agrees."""
+    if (row.get("images") or 0) < FEWEST_IMAGES:
+        return []
+    groups = list(enumerate(zip(row.get("active_units") or [], row.get("units") or [], strict=False)))
+    return [
+        _collapsed(index + 1, used, size, len(groups))
+        for index, (used, size) in groups
+        if used is not None and used < size and _kl_of_inactive(row, index, used, size) <= CARRIED * (size - used)
+    ]
+
+
+def _kl_of_inactive(row: Row, index: int, used: int, size: int) -> float:
+    """KL of a group's inactive units, nats; infinite if some of an unsplit KL may be theirs, 0 if none is recorded."""
+    kl, mask = (of_group(row, key, index) for key in ("kl_units", "active_mask"))
+    if not kl or any(value is None for value in kl):
+        return 0.0
+    if len(kl) != size:
+        return sum(kl) if used == 0 else np.inf
+    if mask is None or len(mask) != size:
+        return sum(sorted(kl)[: size - used])
+    return sum(value for value, active in zip(kl, mask, strict=True) if not active)
 
 
 def _collapsed(index: int, used: int, size: int, groups: int) -> Finding:
     where = "" if groups == 1 else f" of latent group {index}"
-    text = f"{count(size - used)} of {plural(size, 'latent unit')}{where} carry nothing: no image moves them."
+    one = size - used == 1
+    what = "carries nothing: no image moves it" if one else "carry nothing: no image moves them"
+    text = f"{count(size - used)} of {plural(size, 'latent unit')}{where} {what}."
     if used == 0:
         text = f"All {plural(size, 'latent unit')}{where} have collapsed: the decoder ignores them."
     if 1 - used / size < COLLAPSED:
@@ -149,7 +178,7 @@ def still_rising(row: Row) -> Finding | None:
     if low is None or high is None or not high - low > STILL_RISING:
         return None
     text = f"The bound still rose by {fixed(high - low)} nats from K = {count(before)} to K = {count(last)}."
-    return Finding("still_rising", "note", text, "The true log p(x) lies above it; evaluate with more samples.")
+    return Finding("still_rising", "note", text, f"The true {quantity(row)} lies above it; evaluate with more samples.")
 
 
 def overfitting(metrics: Sequence[Row]) -> Finding | None:

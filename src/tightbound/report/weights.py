@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tightbound.report.exhibit import BLUE, INK, ORANGE, Exhibit, chart, legend_above
-from tightbound.report.formatting import count, percent, significant
+from tightbound.report.formatting import count, percent, plural, significant
 from tightbound.report.pictures import Array
 from tightbound.report.run_folder import Evaluation
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PARETO_LIMIT = 0.7  # above it the error estimate itself cannot be trusted (Vehtari et al. 2024, §3.2.4)
 _BINS = 30
+_FEWEST_BINS = 8
+_NARROWEST = 0.75  # decades of the axis of effective samples, whose ticks are then two at least
+_FEW_IMAGES = 100  # below, bars are wider
 
 
 def weight_histograms(evaluation: Evaluation | None) -> list[Exhibit]:
@@ -38,7 +41,9 @@ def _finite(values: Array | None) -> Array:
 def _pareto(values: Array) -> Exhibit:
     above = int((values > PARETO_LIMIT).sum())
     low, high = min(0.0, values.min()), max(1.0, values.max())
-    edges = np.arange(np.floor(low * 20), np.ceil(high * 20) + 1) / 20  # 0.7 is an edge: no bar straddles the limit
+    parts = 20 if len(values) >= _FEW_IMAGES else 10
+    # 0.7 is an edge: no bar straddles the limit.
+    edges = np.arange(np.floor(low * parts), np.ceil(high * parts) + 1) / parts
     if len(edges) > 4 * _BINS:
         edges = np.histogram_bin_edges(values, _BINS)
 
@@ -47,12 +52,13 @@ def _pareto(values: Array) -> Exhibit:
         _histogram(axes, values[good], edges, BLUE)
         _histogram(axes, values[~good], edges, ORANGE)
         axes.axvline(PARETO_LIMIT, color=INK, lw=1.2, linestyle=(0, (4, 3)), label="limit of trust, 0.7")
+        axes.set_xlim(edges[0], edges[-1])
         axes.set_xlabel("Pareto k̂ of an image (no unit)")
-        axes.set_ylabel("images")
+        _count_axis(axes)
         legend_above(axes)
 
     caption = (
-        f"In {count(above)} of {count(len(values))} images ({percent(above / len(values))}) k̂ is above 0.7: a few "
+        f"In {count(above)} of {plural(len(values), 'image')} ({percent(above / len(values))}) k̂ is above 0.7: a few "
         "samples carry nearly all the weight, and the error of that image's number cannot be trusted."
     )
     return chart("pareto_k", "Evenness of the weights", caption, f"Histogram of Pareto k. {caption}", draw)
@@ -64,19 +70,33 @@ def _histogram(axes: Axes, values: Array, edges: Array, color: str) -> None:
     axes.bar(edges[:-1][some], counts[some], width=0.9 * np.diff(edges)[some], align="edge", color=color)
 
 
+def _count_axis(axes: Axes) -> None:
+    """Images are counted: whole ticks, also where a bar is one image high."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_ylabel("images")
+
+
 def _effective(values: Array, samples: int | None) -> Exhibit:
     low, high = np.log10(max(values.min(), 0.5)), np.log10(max(samples or 0, values.max()) * 1.01)
+    edges = np.logspace(
+        min(low, high - _NARROWEST), high, 1 + int(np.clip(2 * np.sqrt(len(values)), _FEWEST_BINS, _BINS))
+    )
     median = float(np.median(values))
 
     def draw(axes: Axes) -> None:
-        edges = np.logspace(low, max(high, low + 0.1), _BINS)
+        from matplotlib.ticker import LogLocator
+
         _histogram(axes, values, edges, BLUE)
         axes.set_xscale("log")
+        axes.set_xlim(edges[0], edges[-1])
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if edges[-1] < 100 * edges[0] else (1.0,)))
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         axes.axvline(median, color=INK, lw=1.2, linestyle=(0, (4, 3)), label=f"median {significant(median)}")
         axes.set_xlabel("effective samples of an image (log scale)")
-        axes.set_ylabel("images")
+        _count_axis(axes)
         legend_above(axes)
 
     of = f" of {count(samples)} drawn" if samples else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     console: Console | None = None,
     quiet: bool = False,
+    notes: Sequence[str] = (),
 ) -> TrainingResult:
     """Trains a model into a run folder: checkpoints, metrics.jsonl, log.txt, TensorBoard, model.safetensors.
 
@@ -105,6 +106,7 @@ def train(
         on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's.
         console: where progress goes; None for stderr.
         quiet: no progress at all.
+        notes: sentences that begin the log of a new run: what was said of its data and its model.
 
     Raises:
         RunError: another process trains into the folder, it holds a run already, or the disk is full.
@@ -142,6 +144,8 @@ def train(
         held_out = validation_split.to(session.device) if validation_split is not None else None
         clock = Clock(counters.seconds)
         saver = Saver(folder, session, settings, metrics, clock)
+        for note in () if resume else notes:
+            reporter.note(note)
         _announce(reporter, decisions, counters.step, resume)
         validation = None
 

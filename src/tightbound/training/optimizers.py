@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from tightbound.registry import register
@@ -18,7 +18,8 @@ from tightbound.registry import register
 _FUSED_DEVICES = ("cpu", "cuda")
 
 Rate = Annotated[float, Gt(0)]
-Decay = Annotated[float, Ge(0)]
+Weight = Annotated[float, Ge(0)]
+Decay = Annotated[float, Ge(0), Lt(1)]  # of a moving average
 
 
 class OptimizerOptions(Protocol):
@@ -53,9 +54,9 @@ class Adam:
     """
 
     learning_rate: Rate = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: Rate = 1e-8
-    weight_decay: Decay = 0.0
+    weight_decay: Weight = 0.0
     amsgrad: bool = False
 
     def make(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
@@ -85,9 +86,9 @@ class AdamW:
     """
 
     learning_rate: Rate = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: Rate = 1e-8
-    weight_decay: Decay = 0.01
+    weight_decay: Weight = 0.01
     amsgrad: bool = False
 
     def make(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
@@ -116,9 +117,9 @@ class Adamax:
     """
 
     learning_rate: Rate = 2e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: Rate = 1e-8
-    weight_decay: Decay = 0.0
+    weight_decay: Weight = 0.0
 
     def make(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of these parameters."""
@@ -145,9 +146,9 @@ class Adadelta:
     """
 
     learning_rate: Rate = 1.0
-    rho: float = 0.9
+    rho: Decay = 0.9
     epsilon: Rate = 1e-6
-    weight_decay: Decay = 0.0
+    weight_decay: Weight = 0.0
 
     def make(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of these parameters."""
@@ -176,9 +177,9 @@ class RMSprop:
     """
 
     learning_rate: Rate = 1e-3
-    decay: float = 0.99
+    decay: Decay = 0.99
     epsilon: Rate = 1e-8
-    weight_decay: Decay = 0.0
+    weight_decay: Weight = 0.0
     momentum: Decay = 0.0
     centered: bool = False
 

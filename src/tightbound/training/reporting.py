@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch.utils.tensorboard import SummaryWriter
 
+_LOG = "log.txt"
 _PLAIN_SECONDS = 10.0  # between lines where there is no terminal
 _REFRESH_SECONDS = 0.2
 
@@ -48,7 +49,7 @@ class Reporter:
         self.writer: SummaryWriter | None = None
 
     def __enter__(self) -> Reporter:
-        self._log = self._stack.enter_context(open(self._folder / "log.txt", "a", encoding="utf-8"))
+        self._log = self._stack.enter_context(open(self._folder / _LOG, "a", encoding="utf-8"))
         if self._wants_tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -66,12 +67,15 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """One line for the log and the console."""
-        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        self._log.write(f"{now} {text}\n")
-        self._log.flush()
+        self.note(text)
         if not self._quiet:
             assert self._console is not None
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """One line for the log alone."""
+        self._log.write(_stamped(text))
+        self._log.flush()
 
     def warn(self, text: str) -> None:
         """The same, marked as a warning."""
@@ -84,7 +88,7 @@ class Reporter:
         if row["split"] == "validation":
             bound = f", bound {row['bound']:.2f}" if row.get("bound") is not None else ""
             elbo = f"{row['elbo']:.2f}" if row.get("elbo") is not None else "not finite"
-            self.line(f"epoch {row['epoch']:.2f}: validation ELBO {elbo} nats{bound}")
+            self.line(f"epoch {_short(row['epoch'])}: validation ELBO {elbo} nats{bound}")
         elif self._bar is not None:
             self._bar.update(self._task, completed=row["step"], status=_status(row))
         elif not self._quiet and time.monotonic() - self._shown >= _PLAIN_SECONDS:
@@ -112,6 +116,20 @@ class Reporter:
     def _time_left(self, step: int) -> datetime.timedelta:
         elapsed = time.monotonic() - self._started
         return datetime.timedelta(seconds=round(elapsed * (self._total - step) / max(step - self._first, 1)))
+
+
+def append_to_log(folder: Path, lines: Iterable[str]) -> None:
+    """Adds lines to the log of a run that is not training, such as the numbers of an evaluation."""
+    with open(folder / _LOG, "a", encoding="utf-8") as file:
+        file.writelines(map(_stamped, lines))
+
+
+def _stamped(text: str) -> str:
+    return f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')} {text}\n"
+
+
+def _short(epoch: float) -> str:
+    return f"{epoch:.2f}".removesuffix(".00")
 
 
 def _status(row: Mapping[str, Any]) -> str:

@@ -156,8 +156,8 @@ class Staircase(Schedule):
     """
 
     ratio: Annotated[float, Gt(0)] = 0.5
-    at_epochs: tuple[float, ...] = ()
-    at_steps: tuple[int, ...] = ()
+    at_epochs: tuple[Annotated[float, Gt(0)], ...] = ()
+    at_steps: tuple[Annotated[int, Gt(0)], ...] = ()
     every_epochs: Annotated[float, Gt(0)] | None = None
     every_steps: Annotated[int, Gt(0)] | None = None
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tightbound.core import Model
-from tightbound.data import split_of
 from tightbound.evaluation import Estimate
 from tightbound.recipes import build as building
 from tightbound.recipes import evaluate as evaluating
 from tightbound.recipes.build import Built
 from tightbound.recipes.components import load_components
 from tightbound.recipes.facts import DataFacts, DataKind
+from tightbound.recipes.model_images import images_for
 from tightbound.recipes.recipe import Recipe, load_recipe
 from tightbound.recipes.run import Run, open_run
 from tightbound.recipes.train import new_folder, read_data, train_run
@@ -33,11 +32,12 @@ def train(
     resume: bool = False,
     overrides: Iterable[str] = (),
     evaluate: bool = True,
+    report: bool = True,
     quiet: bool = False,
     say: Callable[[str], None] = print,
     **sections: Mapping[str, Any],
 ) -> Run:
-    """Trains a recipe, evaluates as it says, and returns the run.
+    """Trains a recipe, evaluates as it says, writes the report, and returns the run.
 
     Args:
         recipe: a shipped name, the path of a YAML file, its content as a mapping, or a ``Recipe``.
@@ -46,6 +46,7 @@ def train(
         resume: go on with the run in ``out``.
         overrides: such as ``"training.epochs=10"``.
         evaluate: whether the recipe's evaluations are made.
+        report: whether report.html is written into the run folder.
         quiet: no progress.
         say: takes sentences about what was chosen and prepared.
         sections: what to change in the recipe's sections: ``training={"epochs": 10}``.
@@ -68,6 +69,10 @@ def train(
     )
     for settings in loaded.evaluation if evaluate else ():
         run.add_evaluation(evaluating.evaluate_run(run, settings))
+    if report:
+        from tightbound.commands.report import report_run  # lazy: it loads matplotlib
+
+        report_run(run)
     return run
 
 
@@ -86,34 +91,42 @@ def load(run: str | Path, checkpoint: str = "auto", device: str = "cpu") -> Mode
 
 
 def evaluate(
-    model: Model | Run | str | Path,
+    model: Model | Built | Run | str | Path,
     x: Any = None,
     method: str = "importance",
     num_samples: int | None = None,
+    *,
+    gray_protocol: bool = False,
     **options: Any,
 ) -> Estimate:
     """Bounds log p(x) of images, with the uncertainty of the number.
 
     Args:
-        model: a model, a run, or the path of one.
+        model: a model, what ``build`` gives, a run, or the path of one.
         x: images: floats (N, C, H, W) in [0, 1], or anything that ``train`` takes as data; None for the run's own.
+            They must be on the grid of the model's likelihood; a run brings other images there as it did its own.
         method: ``importance``.
         num_samples: K an image.
+        gray_protocol: of a model alone: gray levels are scored under a Bernoulli, as some published protocols do;
+            such numbers are labeled "not a likelihood". A run and what ``build`` gives know this by themselves.
         options: of the method, such as ``seed=1`` or ``limit=100``.
 
     Raises:
         RecipeError, DataError: a wrong method, option or image.
     """
     given = {"method": method, **options} | ({} if num_samples is None else {"samples": num_samples})
-    if not isinstance(model, Model):
+    if not isinstance(model, Model | Built):
         run = model if isinstance(model, Run) else open_run(model)
         return evaluating.evaluate_run(run, evaluating.read_method(given), data=x)
     if x is None:
         raise TypeError("evaluate(model, x): a model alone has no images; give x, or a run")
     load_components()
     settings = evaluating.read_method(given)
-    source = x if isinstance(x, Tensor) and torch.is_floating_point(x) else split_of(x)
-    return settings()(model, source)
+    if isinstance(model, Built):
+        model, gray_protocol = model.model, model.recipe.gray_protocol
+    split, measure = images_for(model, x, gray_protocol)
+    device = next(model.parameters(), torch.empty(0)).device
+    return settings()(model, split.to(device), is_likelihood=measure != "not a likelihood")
 
 
 def build(
