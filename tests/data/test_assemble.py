@@ -83,13 +83,13 @@ def test_training_on_the_test_images_says_so() -> None:
 @pytest.mark.parametrize(
     ("count", "settings", "message"),
     [
-        (1, {}, r"array: expected more than 1 images to keep 1 apart \(test split\); got 1\n  hint: give more images"),
+        (1, {}, r"array: expected at least 2 images to keep 1 apart \(test split\); got 1\n  hint: give more images"),
         (
             2,
             {},
-            r"array: expected more than 1 images to keep 1 apart \(validation split\); got 1\n  hint: data\.vali",
+            r"array: expected at least 2 images to keep 1 apart \(validation split\); got 1\n  hint: data\.vali",
         ),
-        (20, {"validation": 18}, r"expected more than 18 images to keep 18 apart \(validation split\); got 18"),
+        (20, {"validation": 18}, r"expected at least 19 images to keep 18 apart \(validation split\); got 18"),
         (20, {"train_limit": 17}, r"array: expected data\.train_limit up to 16, the training images; got 17"),
     ],
 )

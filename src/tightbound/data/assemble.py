@@ -83,7 +83,7 @@ def _hold_out(name: str, images: Images, count: int, seed: int, purpose: str) ->
     """(the rest, ``count`` random images), each in the order of the data."""
     if count >= len(images):
         raise DataError(
-            f"{name}: expected more than {count:,} image{'s' * (count != 1)} to keep {count:,} apart ({purpose}); got {len(images):,}",
+            f"{name}: expected at least {count + 1:,} images to keep {count:,} apart ({purpose}); got {len(images):,}",
             hint="data.validation=0 keeps no validation images"
             if purpose == "validation split"
             else "give more images",
