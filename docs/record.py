@@ -35,6 +35,7 @@ def record(run: Path, command: str, commit: str = "HEAD") -> Path:
         "protocol": main["protocol"],
         "value": main["log_likelihood"],
         "error": main["standard_error"],
+        "sentence": main["sentence"],
         "evaluations": evaluations,
     }
     path = RESULTS / f"{row['recipe']}-seed{seed}.json"

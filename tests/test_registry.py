@@ -9,6 +9,7 @@ import pytest
 from annotated_types import Ge
 
 from tightbound import registry
+from tightbound.core import Component
 from tightbound.errors import RecipeError
 from tightbound.registry import Factory, Nested, find, kinds, nearest_hint, read_options, register
 
@@ -103,6 +104,11 @@ def test_a_kind_has_one_owner() -> None:
     register("color", "blue")(Blue)  # a module imported twice is no conflict
     with pytest.raises(TypeError, match="color 'blue' is already registered by Blue"):
         register("color", "blue")(type("Other", (), {"__init__": lambda self: None}))
+
+
+def test_a_capability_is_one_of_a_closed_set() -> None:
+    with pytest.raises(TypeError, match="Misspelled: unknown capability 'gausian'; expected some of batch_dependent"):
+        type("Misspelled", (Component,), {"capabilities": frozenset({"gausian"}), "__qualname__": "Misspelled"})
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.numerics import Gaussian
+from tightbound.registry import CAPABILITIES
 
 Target = Callable[[Tensor], Tensor]  # z (K, B, D) -> log p(x, z) (K, B)
 
@@ -124,6 +125,14 @@ class Component(nn.Module, ABC):
     """
 
     capabilities: frozenset[str] = frozenset()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuses a class that declares a capability nobody knows, such as a misspelled one."""
+        super().__init_subclass__(**options)
+        unknown = sorted(cls.capabilities - CAPABILITIES)
+        if unknown:
+            known = ", ".join(sorted(CAPABILITIES))
+            raise TypeError(f"{cls.__qualname__}: unknown capability {unknown[0]!r}; expected some of {known}")
 
 
 class Encoder(Component):

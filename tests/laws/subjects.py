@@ -11,6 +11,10 @@ from torch import Tensor
 
 from tightbound.models import VAE
 from tightbound.numerics import soft_clamp
+from tightbound.recipes.build import build
+from tightbound.recipes.components import load_components
+from tightbound.recipes.facts import DataFacts
+from tightbound.recipes.recipe import load_recipe
 from tightbound.registry import Factory, kinds
 
 # What a component needs beyond its defaults to make a well-behaved integrand; everything else runs on defaults.
@@ -23,13 +27,17 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
-def factory(family: str, kind: str, **options: Any) -> Factory:
-    """A component with the options that the laws need."""
-    return Factory(family, kind, {**OPTIONS.get((family, kind), {}), **options})
+KINDS: dict[str, Any] = {"bernoulli": "binary", "binomial": "levels"}
+
+
+def recipe_of(family: str, kind: str) -> dict[str, Any]:
+    """A component with the options that the laws need, as a recipe has it."""
+    return {"kind": kind, **OPTIONS.get((family, kind), {})}
 
 
 def combinations() -> Iterator[tuple[str, str, str]]:
     """Every posterior × prior × likelihood in the registry."""
+    load_components()
     for posterior in kinds("posterior"):
         for prior in kinds("prior"):
             for likelihood in kinds("likelihood"):
@@ -50,19 +58,33 @@ def randomize(model: VAE, scale: float = 0.3, seed: int = 0) -> VAE:
 
 
 def small_vae(
-    posterior: str, prior: str, likelihood: str, latent_dim: int, *, amortized: bool = True, spread: float = 0.3
+    posterior: str,
+    prior: str,
+    likelihood: str,
+    latent_dim: int,
+    *,
+    amortized: bool = True,
+    spread: float = 0.3,
+    network_kind: str = "mlp",
 ) -> VAE:
-    """A nonlinear VAE of 2 × 2 images with random parameters."""
-    hidden = {"hidden": (4,), "activation": "tanh"}
-    model = VAE(
-        (1, 2, 2),
-        latent_dim=latent_dim,
-        encoder=Factory("encoder", "mlp", hidden) if amortized else None,
-        posterior=factory("posterior", posterior),
-        prior=factory("prior", prior),
-        decoder=Factory("decoder", "mlp", hidden),
-        likelihood=factory("likelihood", likelihood),
+    """A nonlinear VAE of 2 × 2 images with random parameters, built from a recipe."""
+    network = {"kind": network_kind, "hidden": [4], "activation": "tanh"}
+    levels = OPTIONS["likelihood", "binomial"]["trials"] if likelihood == "binomial" else None
+    recipe = load_recipe(
+        {
+            "name": "small",
+            "model": {
+                "latent_dim": latent_dim,
+                "encoder": network if amortized else None,
+                "posterior": recipe_of("posterior", posterior),
+                "prior": recipe_of("prior", prior),
+                "decoder": network,
+                "likelihood": recipe_of("likelihood", likelihood),
+            },
+        }
     )
+    model = build(recipe, DataFacts((1, 2, 2), KINDS.get(likelihood, "continuous"), levels)).model.double()
+    assert isinstance(model, VAE)
     return randomize(model, spread).eval()
 
 

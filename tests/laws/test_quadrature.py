@@ -16,6 +16,11 @@ def test_every_combination(posterior: str, prior: str, likelihood: str, latent_d
     contract_by_quadrature(model, small_images(likelihood), points=(161, 201))
 
 
+def test_other_networks() -> None:
+    model = small_vae("diagonal", "standard_normal", "bernoulli", 2, network_kind="skip_mlp")
+    contract_by_quadrature(model, small_images("bernoulli"), points=(161, 201))
+
+
 def test_four_dimensions() -> None:
     model = small_vae("full_covariance", "learned_diagonal", "bernoulli", 4, spread=0.1)
     contract_by_quadrature(model, small_images("bernoulli", 1), points=(33, 41))

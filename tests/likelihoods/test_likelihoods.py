@@ -83,7 +83,15 @@ def test_learned_noise_has_a_floor_and_a_gradient() -> None:
         Gaussian(SHAPE, scale=1e-4)
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(SHAPE), Binomial(SHAPE, trials=16), Gaussian(SHAPE, scale=0.3)])
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        Bernoulli(SHAPE),
+        Binomial(SHAPE, trials=16),
+        Gaussian(SHAPE, scale=0.3),
+        Gaussian(SHAPE, scale=0.3, mean_activation="sigmoid"),
+    ],
+)
 def test_moments_are_those_of_samples(likelihood: Likelihood) -> None:
     params = torch.tensor([0.4, -1.3]).reshape(1, *SHAPE)
     with torch.no_grad():

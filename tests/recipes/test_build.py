@@ -118,3 +118,9 @@ def test_a_plug_in_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(components, "entry_points", lambda group: [Broken()])
     with pytest.raises(RecipeError, match=r"plug-in 'theirs' \(theirs.parts\) cannot be imported: no such thing"):
         components.load_components()
+
+
+def test_batch_statistics_of_one_image_are_refused():
+    recipe = load_recipe("digits-vae", ["model.encoder.normalization=batch", "training.batch_size=1"])
+    with pytest.raises(RecipeError, match=r"training.batch_size: got 1; batch statistics need at least 2 images"):
+        build(recipe, DataFacts((1, 8, 8)))

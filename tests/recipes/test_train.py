@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from tightbound import api
 from tightbound.data import data_of
 from tightbound.errors import DataError, RecipeError, RunError
+from tightbound.evaluation import importance
+from tightbound.recipes.callbacks import validation_bound
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import open_run
 from tightbound.recipes.train import check_plan
@@ -230,3 +232,14 @@ def test_pictures_go_to_tensorboard(tmp_path):
     events = EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
     assert set(events.Tags()["images"]) == {"samples", "reconstructions"}
+
+
+def test_the_validation_bound_has_the_samples_and_images_that_the_recipe_asks_for():
+    recipe = load_recipe("digits-vae", ["training.validation_samples=30", "training.validation_images=7"])
+    data = data_of("digits", recipe.data)
+    model = api.build("digits-vae", image_shape=(1, 8, 8)).model.float().eval()
+    validate = validation_bound(recipe.training)
+    assert validate is not None
+    expected = importance(model, data.validation, 30, seed=recipe.training.seed, limit=7)
+    values = validate(model, data.validation, 0)
+    assert values == {"bound": pytest.approx(expected.log_likelihood, rel=1e-12), "bound_samples": 30}

@@ -5,13 +5,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.training.toy import ToySplit, run, toy_model, weights
+from tightbound.core import Loss, Step
 from tightbound.training import compilation
-from tightbound.training.compilation import COMPILE_STEPS, resolve_compile
+from tightbound.training.compilation import COMPILE_STEPS, ForwardBackward, resolve_compile
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +44,35 @@ def test_a_missing_compiler_costs_one_warning_and_no_bit(tmp_path: Path, monkeyp
     assert "compilation failed, training goes on without it: InvalidCxxCompiler: No working C++ compiler" in warnings[0]
     assert result.decisions.compile is False
     assert all(torch.equal(a, b) for a, b in zip(weights(eager).values(), weights(fallen).values(), strict=True))
+
+
+class NormalizedSum(torch.nn.Module):
+    """A training step with batch statistics: the sum of a batch norm's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(1, momentum=0.1)
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor, step: Step) -> Loss:
+        return Loss(self.norm(x).sum(), {})
+
+
+def test_a_compilation_that_fails_late_counts_no_batch_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, warnings = NormalizedSum(), []
+
+    def fails_after_the_backward_pass(*args: Any) -> None:
+        module(*args).value.backward()
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda module, **options: fails_after_the_backward_pass)
+    forward_backward = ForwardBackward(module, compiled=True, warn=warnings.append)
+    x = torch.tensor([[1.0], [3.0]])  # mean 2, variance 2
+    forward_backward(x, x, Step(torch.tensor(0), torch.tensor(0.0)))
+    assert len(warnings) == 1
+    assert module.norm.num_batches_tracked == 1
+    assert module.norm.running_mean.item() == pytest.approx(0.1 * 2, rel=1e-14)
+    assert module.norm.running_var.item() == pytest.approx(0.9 + 0.1 * 2, rel=1e-14)
+    assert module.norm.bias.grad.item() == 2.0  # one for each of two images
 
 
 def compare_compiled_with_eager(folder: Path) -> None:

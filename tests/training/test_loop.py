@@ -153,6 +153,15 @@ def test_bad_batches_are_skipped_and_counted(tmp_path: Path) -> None:
     assert float(checkpoint.tensors["optimizer.0.step"]) == 7
 
 
+@pytest.mark.parametrize("length", [{"steps": 20}, {"epochs": 4}])
+def test_a_skipped_step_does_not_advance_the_warm_up(length: dict[str, int], tmp_path: Path) -> None:
+    split = ToySplit()
+    split.bad_batches = (3, 4, 7)
+    run(tmp_path, split=split, objective=ELBO(warm_up=Factory("warm_up", "linear", length)), log_every=1)
+    betas = [row["beta"] for row in _rows(tmp_path) if "beta" in row]
+    assert betas == pytest.approx([done / 20 for done in range(7)], rel=1e-12)
+
+
 def test_too_many_in_a_row_stop_the_run_at_the_last_good_checkpoint(tmp_path: Path) -> None:
     model, good, split = toy_model(), toy_model(), ToySplit()
     split.bad_batches = range(4, 100)
@@ -256,3 +265,11 @@ def test_a_full_disk_under_a_checkpoint_keeps_the_one_before(tmp_path: Path, mon
     straight = toy_model()
     run(tmp_path / "straight", straight)
     assert equal(weights(model), weights(straight))
+
+
+def test_weights_that_are_finite_and_lost_end_the_run(tmp_path: Path) -> None:
+    """Every step was sound, and the validation ELBO of what they made is not a number."""
+    lost = {"elbo": float("nan")}
+    with pytest.raises(TrainingError, match=r"training diverged: at step 5 the validation ELBO is not finite\n.*lower"):
+        run(tmp_path, validation=ToySplit(9, 1), validate=lambda model, split, step: lost)
+    assert not (tmp_path / "model.safetensors").exists()

@@ -51,6 +51,21 @@ def test_both_ways_of_skipping_give_the_same_weights() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_average_takes_in_the_weights_after_the_step(wait: bool) -> None:
+    linear = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(linear.weight)
+    average = MovingAverage([linear.weight], 0.9)
+    optimizer = torch.optim.SGD(linear.parameters(), lr=1.0, fused=True)
+    update = Update(linear, optimizer, average=average, wait=wait)
+    # The weight goes 0, −1, −2; d = 1/10, then 2/11: 0.9·(−1), then −0.9 + 9/11·(−2 + 0.9).
+    for expected in (-0.9, -1.8):
+        loss = linear.weight.sum()
+        loss.backward()
+        update(loss, 1.0)
+        assert average.values[0].item() == pytest.approx(expected, rel=1e-14)
+
+
 def test_an_infinite_gradient_of_a_finite_loss_is_skipped() -> None:
     model = nn.Linear(1, 1, bias=False)
     with torch.no_grad():

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from tightbound.data.images import Images, to_storage
-from tightbound.numerics.noise import generator_for
-
-TILE = 32  # images that share a noise generator in Split.fixed: one generator an image would cost more than the noise
+from tightbound.numerics import NOISE_IMAGE_TILE, generator_for
 
 _CPU = torch.device("cpu")
 
@@ -112,10 +110,10 @@ class Split:
         if not self._noisy or len(stored) == 0:
             return self._finish(stored, None)
         parts = []
-        for tile in range(start // TILE, -(-stop // TILE)):
+        for tile in range(start // NOISE_IMAGE_TILE, -(-stop // NOISE_IMAGE_TILE)):
             generator = generator_for(seed, "pixel noise", tile, device=self.device)
-            noise = self._noise((TILE, *self.image_shape), generator)
-            parts.append(noise[max(start - tile * TILE, 0) : stop - tile * TILE])
+            noise = self._noise((NOISE_IMAGE_TILE, *self.image_shape), generator)
+            parts.append(noise[max(start - tile * NOISE_IMAGE_TILE, 0) : stop - tile * NOISE_IMAGE_TILE])
         return self._finish(stored, torch.cat(parts))
 
     @property

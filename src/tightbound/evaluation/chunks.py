@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from tightbound.core import Model
-from tightbound.numerics import NOISE_SAMPLE_BLOCK
+from tightbound.numerics import NOISE_IMAGE_TILE, NOISE_SAMPLE_BLOCK
 
-_NOISE_IMAGE_TILE = 32  # images that share a noise generator: a smaller tile would draw noise to throw it away
 _KEPT_BYTES = 64 * 2**20  # log-weights of one tile
 _CPU_BYTES = (
     32 * 2**20
@@ -47,7 +46,7 @@ def make_plan(chunk: int, num_images: int, num_samples: int) -> Plan:
     log-weights stay below 64 MiB.
     """
     room = min(chunk // NOISE_SAMPLE_BLOCK, _KEPT_BYTES // (8 * num_samples))
-    tile = max(_NOISE_IMAGE_TILE, room // _NOISE_IMAGE_TILE * _NOISE_IMAGE_TILE)
+    tile = max(NOISE_IMAGE_TILE, room // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE)
     images = min(tile, chunk, num_images)
     samples = min(NOISE_SAMPLE_BLOCK, num_samples, max(1, chunk // images))
     return Plan(tile, images, samples)

@@ -3,11 +3,12 @@
 from tightbound.numerics.gaussian import Gaussian, standard_normal_log_prob
 from tightbound.numerics.gradients import gradient
 from tightbound.numerics.log_space import log_mean_exp
-from tightbound.numerics.noise import NOISE_SAMPLE_BLOCK, evaluation_noise, generator_for
+from tightbound.numerics.noise import NOISE_IMAGE_TILE, NOISE_SAMPLE_BLOCK, evaluation_noise, generator_for
 from tightbound.numerics.scales import soft_clamp, soft_floor
 from tightbound.numerics.triangular import num_strictly_lower, unit_lower
 
 __all__ = [
+    "NOISE_IMAGE_TILE",
     "NOISE_SAMPLE_BLOCK",
     "Gaussian",
     "evaluation_noise",

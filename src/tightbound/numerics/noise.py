@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 NOISE_SAMPLE_BLOCK = 256
-_IMAGE_BLOCK = 32
+NOISE_IMAGE_TILE = 32
 
 
 def generator_for(seed: int, purpose: str, *index: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -59,11 +59,11 @@ def evaluation_noise(
     parts = []
     # A few neighboring images share a generator, drawn whole and then cut: one generator an image would cost more
     # than the noise itself.
-    for tile in range(images.start // _IMAGE_BLOCK, (images.stop + _IMAGE_BLOCK - 1) // _IMAGE_BLOCK):
+    for tile in range(images.start // NOISE_IMAGE_TILE, (images.stop + NOISE_IMAGE_TILE - 1) // NOISE_IMAGE_TILE):
         generator = generator_for(seed, "evaluation noise", tile, block, device=device)
-        shape = (NOISE_SAMPLE_BLOCK, _IMAGE_BLOCK, noise_size)
+        shape = (NOISE_SAMPLE_BLOCK, NOISE_IMAGE_TILE, noise_size)
         noise = torch.randn(shape, generator=generator, device=device, dtype=dtype)
-        start = max(images.start - tile * _IMAGE_BLOCK, 0)
-        stop = min(images.stop - tile * _IMAGE_BLOCK, _IMAGE_BLOCK)
+        start = max(images.start - tile * NOISE_IMAGE_TILE, 0)
+        stop = min(images.stop - tile * NOISE_IMAGE_TILE, NOISE_IMAGE_TILE)
         parts.append(noise[first : first + len(samples), start:stop])
     return torch.cat(parts, dim=1)

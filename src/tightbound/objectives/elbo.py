@@ -13,12 +13,12 @@ from tightbound.errors import RecipeError
 from tightbound.registry import Factory, Nested, register
 
 
-def honest_parts(draw: Draw) -> dict[str, Tensor]:
+def honest_parts(draw: Draw, kl: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """What is logged whatever is trained: the ELBO with β = 1, no free bits, no surrogate; nats, means over K and B."""
     log_likelihood = draw.log_likelihood.detach().mean()
-    kl_groups = torch.stack([kl.detach().sum(-1).mean() for kl in draw.kl])
-    kl = kl_groups.sum()
-    return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "kl_groups": kl_groups}
+    kl_groups = torch.stack([group.detach().sum(-1).mean() for group in kl])
+    total = kl_groups.sum()
+    return {"elbo": log_likelihood - total, "log_likelihood": log_likelihood, "kl": total, "kl_groups": kl_groups}
 
 
 @register("objective", "elbo")
@@ -66,14 +66,10 @@ class ELBO(Objective):
         beta = torch.as_tensor(self.beta, dtype=log_likelihood.dtype, device=log_likelihood.device)
         if self.warm_up is not None:
             beta = beta * self.warm_up(step).to(beta)
-        kl = torch.stack([self._charge(units) for units in self._kl(draw)]).sum()
-        return Loss(beta * kl - log_likelihood.mean(), {**honest_parts(draw), "beta": beta})
-
-    def _kl(self, draw: Draw) -> tuple[Tensor, ...]:
-        """L tensors (K, B, units)."""
-        if self.kl == "sampled":
-            return tuple(-ratio.unsqueeze(-1) for ratio in draw.log_ratio)
-        return draw.kl
+        kl = draw.kl
+        charged = tuple(-ratio.unsqueeze(-1) for ratio in draw.log_ratio) if self.kl == "sampled" else kl
+        charge = torch.stack([self._charge(units) for units in charged]).sum()
+        return Loss(beta * charge - log_likelihood.mean(), {**honest_parts(draw, kl), "beta": beta})
 
     def _charge(self, kl: Tensor) -> Tensor:
         """The KL (K, B, units) of one group as the loss counts it: a scalar."""

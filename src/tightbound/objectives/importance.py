@@ -31,4 +31,4 @@ class IWAE(Objective):
     def __call__(self, draw: Draw, step: Step) -> Loss:
         """The loss of one batch, nats per image."""
         bound = log_mean_exp(draw.log_weight, dim=0).mean()
-        return Loss(-bound, {**honest_parts(draw), "bound": bound.detach()})
+        return Loss(-bound, {**honest_parts(draw, draw.kl), "bound": bound.detach()})

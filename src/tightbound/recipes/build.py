@@ -63,6 +63,11 @@ def build(recipe: Recipe, facts: DataFacts) -> Built:
         torch.manual_seed(recipe.training.seed)
         model = _make("model", lambda: recipe.model(image_shape=facts.image_shape))
     check_capabilities(recipe, model, objective)
+    if "batch_dependent" in model.capabilities and recipe.training.batch_size == 1:
+        raise RecipeError(
+            "training.batch_size: got 1; batch statistics need at least 2 images",
+            hint="use a larger batch, or normalization: weight or group",
+        )
     measure, labels = check_likelihood(model.likelihood, facts, recipe.gray_protocol)
     if "batch_dependent" in model.capabilities:
         notes += (

@@ -175,6 +175,7 @@ def train(
                     if "elbo" not in values:
                         values |= mean_elbo(model, held_out, seed=settings.seed, dtype=session.dtype)
                     validation = plain(values)
+                    _stop_if_lost(validation, step)
                     saver.judge(validation)
                 row = {"step": step, "epoch": epoch, "split": "validation", "mode": "evaluation", **validation}
                 row["seconds"] = clock.seconds
@@ -264,6 +265,15 @@ def _stop_if_diverged(session: Session, limit: int, folder: Path) -> None:
         "was not finite",
         hint=f"{kept}try a lower learning rate, training.clip_norm, or precision float32",
     )
+
+
+def _stop_if_lost(validation: Mapping[str, Any], step: int) -> None:
+    """Weights can be finite and far out: every step was sound, and the model is not."""
+    if validation["elbo"] is None:  # as JSON has what is not finite
+        raise TrainingError(
+            f"training diverged: at step {step} the validation ELBO is not finite",
+            hint="try a lower learning rate or training.clip_norm",
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tightbound.training.averaging import MovingAverage
 from tightbound.training.batches import Images
 from tightbound.training.precision import full_precision
 
-_CHUNK = 512
+_CHUNK = 64  # images at a time: what fits of the largest images that the shipped networks take
 
 
 @contextmanager
