@@ -100,7 +100,8 @@ def test_free_bits_per_group(over: str, free_bits: float) -> None:
         expected = sum(torch.maximum(kl, torch.tensor(free_bits)).mean().item() for kl in groups)
     if free_bits == 0:
         expected = sum(kl.mean().item() for kl in groups)  # a sampled KL may be negative: 0 means off, not max(·, 0)
-    loss = ELBO(free_bits=free_bits, free_bits_over=over)(draw, START)  # pyright: ignore[reportArgumentType]
+    options = {"free_bits": free_bits, "free_bits_over": over} if free_bits else {}
+    loss = ELBO(**options)(draw, START)  # pyright: ignore[reportArgumentType]
     assert loss.value.item() == pytest.approx(expected - draw.log_likelihood.mean().item(), rel=1e-12)
 
 
@@ -163,11 +164,14 @@ def test_bounds_tighten_with_k_towards_the_evidence() -> None:
 
 def test_wrong_combinations_are_refused() -> None:
     with pytest.raises(RecipeError, match="a sampled KL has no units"):
-        ELBO(kl="sampled", free_bits_per="unit")
+        ELBO(kl="sampled", free_bits=0.1, free_bits_per="unit")
     for options in ({}, {"epochs": 1.0, "steps": 5}):
         with pytest.raises(RecipeError, match="exactly one of epochs and steps"):
             LinearWarmUp(**options)  # pyright: ignore[reportArgumentType]
     with pytest.raises(RecipeError, match="stairs are epochs"):
         LinearWarmUp(steps=5, staircase=True)
-    assert ELBO(free_bits_per="unit").needs == {"gaussian", "factorized"}
+    for options in ({"free_bits_per": "unit"}, {"free_bits_over": "sample"}):
+        with pytest.raises(RecipeError, match="free_bits_per and free_bits_over have no effect"):
+            ELBO(**options)  # pyright: ignore[reportArgumentType]
+    assert ELBO(free_bits=0.1, free_bits_per="unit").needs == {"gaussian", "factorized"}
     assert ELBO(kl="analytic").needs == {"gaussian"}

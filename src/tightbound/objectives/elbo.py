@@ -54,6 +54,11 @@ class ELBO(Objective):
                 "objective.free_bits_per: a sampled KL has no units",
                 hint="use kl=auto or free_bits_per=group",
             )
+        if not free_bits and (free_bits_per, free_bits_over) != ("group", "batch"):
+            raise RecipeError(
+                "objective.free_bits: got 0, so free_bits_per and free_bits_over have no effect",
+                hint="give objective.free_bits in nats, or leave them out",
+            )
         self.beta, self.num_samples, self.kl = beta, num_samples, kl
         self.warm_up = None if warm_up is None else warm_up()
         self.free_bits, self.free_bits_per, self.free_bits_over = free_bits, free_bits_per, free_bits_over
