@@ -59,7 +59,7 @@ def check(result, status, message, hint=""):
         ),
         (["digits-vae", "--import", "not_there_at_all"], "--import not_there_at_all: ModuleNotFoundError", ""),
         (
-            ["digits-vae", "objective={kind: elbo, free_bits: 0.1, free_bits_per: unit}", "model.posterior=full_covariance"],
+            ["digits-vae", "objective={kind: elbo, free_bits: 1, free_bits_per: unit}", "model.posterior=full_covariance"],
             "posterior 'full_covariance' is not",
             "",
         ),
