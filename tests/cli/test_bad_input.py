@@ -16,6 +16,8 @@ from tightbound import api
 from tightbound.cli import main
 from tightbound.training import InterruptedTrainingError
 
+FULL_COVARIANCE = "model.posterior=full_covariance"
+
 
 def check(result, status, message, hint=""):
     assert result.exit_code == status, result.output
@@ -59,7 +61,7 @@ def check(result, status, message, hint=""):
         ),
         (["digits-vae", "--import", "not_there_at_all"], "--import not_there_at_all: ModuleNotFoundError", ""),
         (
-            ["digits-vae", "objective={kind: elbo, free_bits: 1, free_bits_per: unit}", "model.posterior=full_covariance"],
+            ["digits-vae", "objective={kind: elbo, free_bits: 1, free_bits_per: unit}", FULL_COVARIANCE],
             "posterior 'full_covariance' is not",
             "",
         ),
