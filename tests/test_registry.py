@@ -78,7 +78,7 @@ def positional(width: int, *, a: int = 1) -> None: ...
 def bare(*, a=1) -> None: ...  # pyright: ignore[reportMissingParameterType]
 def required(*, a: int) -> None: ...
 def mutable(*, a: tuple[int, ...] = [1]) -> None: ...  # pyright: ignore
-def loose(*, a: dict[str, int] = {}) -> None: ...  # noqa: B006
+def loose(*, a: dict[str, int] = {}) -> None: ...  # noqa: B006 (what is refused)
 def unbuilt(*, a: Annotated[Factory, Nested("color")] = "blue") -> None: ...  # pyright: ignore
 
 

@@ -241,8 +241,8 @@ def data(name: Annotated[str | None, typer.Argument(help="Of one data set, a fol
 
 def main() -> None:
     """The entry point of the ``tightbound`` command."""
-    # Threads that spin long while they wait fight with whatever else runs: small steps get ten times slower beside one
-    # busy neighbor. Never to spin costs half the speed on a quiet machine; a thousand turns cost little in either case.
+    # Threads that spin while they wait fight with whatever else runs: beside busy neighbors, small steps took ten times
+    # as long under the ACTIVE policy. PASSIVE took twice as long as ACTIVE on a quiet machine; a short spin is between.
     # The OpenMP runtime reads this once, when torch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

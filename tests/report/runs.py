@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ RESOLVED = {
 
 
 def metrics(
-    train: list[float] = [-140.0, -104.0, -101.0],  # noqa: B006
-    validation: list[float] = [-120.0, -104.5, -102.0],  # noqa: B006
+    train: Sequence[float] = (-140.0, -104.0, -101.0),
+    validation: Sequence[float] = (-120.0, -104.5, -102.0),
     **last: Any,
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import tightbound.models
-import tightbound.objectives  # noqa: F401
+import tightbound.objectives  # noqa: F401  (registers the kinds)
 from tightbound.core import Model
 from tightbound.numerics import generator_for
 from tightbound.objectives import ELBO
