@@ -34,9 +34,12 @@ class Encoding:
 
     Args:
         features: what the posterior is amortized by; (B, F) in a one-level model.
+        components: what the prior is made of this time (M, D), for priors made of posteriors, else None. It depends on
+            the weights alone and is kept here so that it is computed once a batch.
     """
 
     features: Any
+    components: Gaussian | None = None
 
 
 class Proposal(NamedTuple):
@@ -51,6 +54,48 @@ class Proposal(NamedTuple):
     z: Tensor
     log_q: Tensor
     gaussian: Gaussian | None
+
+
+@dataclass(frozen=True, eq=False)
+class PixelDistribution:
+    """p(x | z) at given latents, with the names that ``torch.distributions`` has: what ``Model.decode`` returns.
+
+    Args:
+        likelihood: the family.
+        params: its parameters (*rows, P, H, W).
+
+    Example:
+        >>> p = model.decode(z)                      # z (K, B, D)           # doctest: +SKIP
+        >>> p.mean, p.stddev, p.sample()             # (K, B, C, H, W) each  # doctest: +SKIP
+        >>> p.log_prob(x)                            # (K, B) nats           # doctest: +SKIP
+    """
+
+    likelihood: Likelihood
+    params: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x | z] (*rows, C, H, W), pixels in [0, 1] units."""
+        return self.likelihood.mean(self.params)
+
+    @property
+    def mode(self) -> Tensor:
+        """The most probable x (*rows, C, H, W)."""
+        return self.likelihood.mode(self.params)
+
+    @property
+    def stddev(self) -> Tensor:
+        """The uncertainty map: the standard deviation of every pixel (*rows, C, H, W)."""
+        return self.likelihood.std(self.params)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x for each row (*rows, C, H, W)."""
+        return self.likelihood.sample(self.params, generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x | z) in nats: x (B, C, H, W) at latents of rows (K, B) or (B) -> (K, B) or (B)."""
+        rows = self.params.shape[:-3]
+        return self.likelihood.log_prob(x, self.params if len(rows) == 2 else self.params.unsqueeze(0)).reshape(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,9 +247,14 @@ class Prior(Component):
     def log_prob(self, z: Float[Tensor, "*rows D"], components: Gaussian | None = None) -> Float[Tensor, "*rows"]:
         """log p(z). ``components`` is for priors made of posteriors, which the model hands in once per step."""
 
+    @property
+    def pseudo_inputs(self) -> Tensor | None:
+        """Images (M, C, H, W) whose posteriors are what this prior is made of, if it is; the model encodes them."""
+        return None
+
     @abstractmethod
-    def sample(self, noise: Float[Tensor, "*rows N"]) -> Float[Tensor, "*rows D"]:
-        """Z as a function of noise (*rows, noise_size)."""
+    def sample(self, noise: Float[Tensor, "*rows N"], components: Gaussian | None = None) -> Float[Tensor, "*rows D"]:
+        """Z as a function of noise (*rows, noise_size). ``components`` as in ``log_prob``."""
 
 
 class Likelihood(Component):
@@ -217,10 +267,14 @@ class Likelihood(Component):
         out_channels: channels of the decoder's output.
         data_kind: what it is a density of: ``"binary"`` pixels in {0, 1}, ``"levels"`` integer gray levels, or
             ``"continuous"``.
+        levels: the largest integer, of one whose ``data_kind`` is ``"levels"``; else None.
+        has_surrogate: whether ``surrogate`` gives one; objectives of the true likelihood are then refused.
     """
 
     out_channels: int
     data_kind: ClassVar[str]
+    levels: int | None = None
+    has_surrogate: bool = False
     image_shape: tuple[int, int, int]
 
     @abstractmethod
@@ -248,6 +302,10 @@ class Likelihood(Component):
     def surrogate(self, x: Tensor, params: Tensor) -> Tensor | None:
         """(K, B): what ELBO training uses in place of ``log_prob``; None if that is ``log_prob`` itself."""
         return None
+
+    def logged(self, params: Tensor) -> Mapping[str, Tensor]:
+        """What training logs of it beside the reconstruction error, 0-d each: such as the mean ``noise_scale``."""
+        return {}
 
 
 class LatentGroup(NamedTuple):
@@ -310,19 +368,31 @@ class Model(Component):
         """Flat coordinates drawn from the prior."""
 
     @abstractmethod
-    def decode(self, epsilon: Float[Tensor, "*rows E"]) -> Tensor:
-        """The likelihood's parameters (*rows, P, H, W)."""
+    def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
+        """The latents (*rows, *event) of each group at flat coordinates, top first."""
 
     @abstractmethod
+    def epsilon_of(self, *latents: Tensor) -> Float[Tensor, "*rows E"]:
+        """Flat coordinates of the latents: the inverse of ``latents_at``."""
+
+    @abstractmethod
+    def decode(self, *latents: Tensor) -> PixelDistribution:
+        """p(x | z) at latents (*rows, *event), one tensor a group, top first, as ``Draw.latents`` has them."""
+
+    def params_at(self, epsilon: Float[Tensor, "*rows E"]) -> Tensor:
+        """The likelihood's parameters (*rows, P, H, W) at flat coordinates."""
+        return self.decode(*self.latents_at(epsilon)).params
+
     def log_likelihood_at(self, x: Float[Tensor, "B C H W"], epsilon: Float[Tensor, "K B E"]) -> Float[Tensor, "K B"]:
         """log p(x | ε)."""
+        return self.likelihood.log_prob(x, self.params_at(epsilon))
 
     def simulate(
         self, num_images: int, generator: torch.Generator | None = None
     ) -> tuple[Float[Tensor, "n C H W"], Float[Tensor, "n E"]]:
         """Images drawn from the model and the exact ε behind each."""
         epsilon = self.sample_prior(num_images, generator)
-        return self.likelihood.sample(self.decode(epsilon), generator), epsilon
+        return self.likelihood.sample(self.params_at(epsilon), generator), epsilon
 
     def log_evidence(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"] | None:
         """The exact log p(x) (B) where it has a closed form, else None."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model
+from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model, PixelDistribution
 from tightbound.numerics import Gaussian, standard_normal_log_prob
 
 SHAPE = (1, 2, 3)
@@ -62,7 +62,7 @@ class LinearGaussian(Model):
     def draw(self, x: Tensor, num_samples: int, *, encoding=None, noise=None, **_: Any) -> Draw:
         q = (self.encode(x) if encoding is None else encoding).features
         z, log_q = q.sample_and_log_prob(noise)
-        params = self.decode(z)
+        params = self.decode(z).params
         prior = Gaussian(torch.zeros(self.noise_size), torch.ones(self.noise_size))
         return Draw(
             latents=(z,),
@@ -78,11 +78,14 @@ class LinearGaussian(Model):
     def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(num_samples, self.noise_size, generator=generator)
 
-    def decode(self, epsilon: Tensor) -> Tensor:
-        return (epsilon @ self.weight.T + self.bias).unflatten(-1, SHAPE)
+    def latents_at(self, epsilon: Tensor) -> tuple[Tensor, ...]:
+        return (epsilon,)
 
-    def log_likelihood_at(self, x: Tensor, epsilon: Tensor) -> Tensor:
-        return self.likelihood.log_prob(x, self.decode(epsilon))
+    def epsilon_of(self, *latents: Tensor) -> Tensor:
+        return latents[0]
+
+    def decode(self, *latents: Tensor) -> PixelDistribution:
+        return PixelDistribution(self.likelihood, (latents[0] @ self.weight.T + self.bias).unflatten(-1, SHAPE))
 
     def log_evidence(self, x: Tensor) -> Tensor:
         covariance = self.weight @ self.weight.T + self.likelihood.scale**2 * torch.eye(len(self.bias))

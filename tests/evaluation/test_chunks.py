@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.evaluation.linear_gaussian import SHAPE, LinearGaussian
+from tightbound.core import PixelDistribution
 from tightbound.evaluation.chunks import Plan, make_plan, probe_chunk, spans
 
 
@@ -40,9 +41,9 @@ def test_probe_finds_the_largest_activation() -> None:
             super().__init__(torch.randn(6, 2))
             self.widest = nn.Sequential(nn.Linear(2, 1000), nn.Linear(1000, 3))
 
-        def decode(self, epsilon: Tensor) -> Tensor:
-            self.widest(epsilon)
-            return super().decode(epsilon)
+        def decode(self, *latents: Tensor) -> PixelDistribution:
+            self.widest(latents[0])
+            return super().decode(*latents)
 
     model = Wide()
     assert probe_chunk(model, torch.zeros(1, *SHAPE)) == 32 * 2**20 // (4 * 8000)

@@ -137,7 +137,7 @@ def test_simulated_images_come_with_their_latents() -> None:
     model = linear_gaussian(3, noise=0.5)
     with torch.no_grad():
         x, epsilon = model.simulate(4_000, torch.Generator().manual_seed(0))
-        residual = x - model.likelihood.mean(model.decode(epsilon))
+        residual = x - model.likelihood.mean(model.params_at(epsilon))
     error = 0.25 * (2 / residual.numel()) ** 0.5
     assert abs(residual.square().mean() - 0.25) < 4 * error
     assert abs(epsilon.square().mean() - 1) < 4 * (2 / epsilon.numel()) ** 0.5

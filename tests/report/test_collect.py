@@ -54,7 +54,7 @@ def test_samples_and_reconstructions_are_those_of_the_model() -> None:
     pictures = collect_pictures(model, images, seed=3)
     with torch.no_grad():
         samples, epsilon = model.simulate(64, generator_for(3, "report samples"))
-        means = torch.sigmoid(model.decode(epsilon))
+        means = torch.sigmoid(model.params_at(epsilon))
         draw = model.draw(images.fixed(0, 16, 3), 1, generator=generator_for(3, "report reconstructions"))
         reconstructions = torch.sigmoid(draw.params[0])
     np.testing.assert_allclose(pictures.samples, samples, rtol=1e-6)

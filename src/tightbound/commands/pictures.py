@@ -37,7 +37,7 @@ def write_samples(
     model = run.model(checkpoint, device or "auto")
     generator = generator_for(seed, "samples", device=_device(model))
     epsilon = model.sample_prior(number, generator)
-    params = model.decode(epsilon)
+    params = model.params_at(epsilon)
     likelihood = model.likelihood
     arrays = {"samples": likelihood.sample(params, generator), "mean": likelihood.mean(params)}
     if target.suffix == ".npz":

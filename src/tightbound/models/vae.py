@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal
 
 from tightbound import networks, posteriors, priors  # noqa: F401  (registers the defaults)
-from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model, Posterior, Prior
+from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model, PixelDistribution, Posterior, Prior
+from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
+from tightbound.numerics import Gaussian as GaussianValue
 from tightbound.numerics import standard_normal_log_prob
 from tightbound.registry import Factory, Nested, register
 
@@ -48,7 +50,12 @@ class VAE(Model):
         self.encoder = None if encoder is None else encoder(image_shape=image_shape)
         feature_dim = 0 if self.encoder is None else self.encoder.feature_dim
         self.posterior: Posterior = posterior(feature_dim=feature_dim, latent_dim=latent_dim)
-        self.prior: Prior = prior(latent_dim=latent_dim)
+        self.prior: Prior = prior(latent_dim=latent_dim, image_shape=image_shape)
+        if self.encoder is None and self.prior.pseudo_inputs is not None:
+            raise RecipeError(
+                "model.prior: it is made of posteriors of pseudo-inputs, and without an encoder these are all one",
+                hint="give model.encoder, or use model.prior=mixture",
+            )
         self.likelihood: Likelihood = likelihood(image_shape=image_shape)
         self.decoder = decoder(
             latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
@@ -62,8 +69,8 @@ class VAE(Model):
         )
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Encoding:
-        """Features (B, F) of images (B, C, H, W)."""
-        return Encoding(x.new_zeros(len(x), 0) if self.encoder is None else self.encoder(x))
+        """Features (B, F) of images (B, C, H, W), and the prior's components."""
+        return Encoding(x.new_zeros(len(x), 0) if self.encoder is None else self.encoder(x), self._components())
 
     def draw(
         self,
@@ -86,7 +93,7 @@ class VAE(Model):
             encoding.features,
             num_samples,
             noise=noise,
-            target=lambda z: self.prior.log_prob(z) + self.likelihood.log_prob(x, self._params(z)),
+            target=lambda z: self.prior.log_prob(z, encoding.components) + self.likelihood.log_prob(x, self._params(z)),
             stop_density=stop_density,
         )
         params = self._params(z)
@@ -94,30 +101,41 @@ class VAE(Model):
         return Draw(
             latents=(z,),
             log_likelihood=self.likelihood.log_prob(x, params),
-            log_ratio=(self.prior.log_prob(z) - log_q,),
+            log_ratio=(self.prior.log_prob(z, encoding.components) - log_q,),
             params=params,
             densities=(None if q is None or p is None or stop_density else (q, p),),
             surrogate=self.likelihood.surrogate(x, params),
         )
 
     def log_prior(self, epsilon: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows"]:
-        """The prior's log-density in flat coordinates: standard normal where the prior can be whitened."""
-        return standard_normal_log_prob(epsilon) if self.prior.whitened else self.prior.log_prob(epsilon)
+        """The prior's log-density in flat coordinates: standard normal where the prior can be whitened, else of z."""
+        if self.prior.whitened:
+            return standard_normal_log_prob(epsilon)
+        return self.prior.log_prob(epsilon, self._components())
 
     def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "n E"]:
         """Flat coordinates (n, D) drawn from the prior."""
         like = next(self.parameters())
         shape = (num_samples, self.prior.noise_size)
         noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        return noise if self.prior.whitened else self.prior.sample(noise)
+        return noise if self.prior.whitened else self.prior.sample(noise, self._components())
 
-    def decode(self, epsilon: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows P H W"]:
-        """The likelihood's parameters (*rows, P, H, W) at flat coordinates (*rows, D)."""
-        return self._params(self.prior.sample(epsilon) if self.prior.whitened else epsilon)
+    def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
+        """z (*rows, D): ε itself where the prior cannot be whitened."""
+        return (self.prior.sample(epsilon) if self.prior.whitened else epsilon,)
 
-    def log_likelihood_at(self, x: Float[Tensor, "B C H W"], epsilon: Float[Tensor, "K B E"]) -> Float[Tensor, "K B"]:
-        """log p(x | ε): (B, C, H, W), (K, B, D) -> (K, B)."""
-        return self.likelihood.log_prob(x, self.decode(epsilon))
+    def epsilon_of(self, *latents: Tensor) -> Float[Tensor, "*rows E"]:
+        """The inverse of ``latents_at``."""
+        (z,) = latents
+        if not self.prior.whitened:
+            return z
+        assert self.prior.gaussian is not None  # whitened so far means Gaussian
+        return self.prior.gaussian.standardize(z)
+
+    def decode(self, *latents: Tensor) -> PixelDistribution:
+        """p(x | z), for z (*rows, D)."""
+        (z,) = latents
+        return PixelDistribution(self.likelihood, self._params(z))
 
     def log_evidence(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"] | None:
         """log N(x; b + W μ, W diag(s²) Wᵀ + σ² I) for an affine decoder under Gaussians, else None."""
@@ -131,6 +149,11 @@ class VAE(Model):
         noise = (2 * likelihood.log_scale).exp().expand(bias.shape)
         evidence = LowRankMultivariateNormal(bias + weight @ p.mean, weight * p.scale, noise, validate_args=False)
         return evidence.log_prob(x.flatten(1))
+
+    def _components(self) -> GaussianValue | None:
+        """What a prior made of posteriors is made of, (M, D)."""
+        inputs = self.prior.pseudo_inputs
+        return None if inputs is None or self.encoder is None else self.posterior.base(self.encoder(inputs))
 
     def _params(self, z: Tensor) -> Tensor:
         """(*rows, D) -> (*rows, P, H, W): all rows in one batch."""

@@ -34,7 +34,7 @@ class GaussianPrior(Prior):
         """log p(z): (*rows, D) -> (*rows)."""
         return self.gaussian.log_prob(z)
 
-    def sample(self, noise: Float[Tensor, "*rows N"]) -> Float[Tensor, "*rows D"]:
+    def sample(self, noise: Float[Tensor, "*rows N"], components: Gaussian | None = None) -> Float[Tensor, "*rows D"]:
         """Mean + scale·noise."""
         return self.gaussian.sample(noise)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tightbound.core import Likelihood, Model, Objective
+from tightbound.core import Model, Objective
 from tightbound.errors import RecipeError
 from tightbound.recipes.facts import DataFacts, Measure, check_likelihood, with_likelihood
 from tightbound.recipes.recipe import Recipe
@@ -95,7 +95,7 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
                     f"{part if component is not None else 'model'} {kind!r} is not",
                     hint="change the objective's keys, or choose another " + part,
                 )
-    if not objective.uses_surrogate and type(model.likelihood).surrogate is not Likelihood.surrogate:
+    if not objective.uses_surrogate and model.likelihood.has_surrogate:
         raise RecipeError(
             f"objective {recipe.objective.kind!r} is a function of the true likelihood; "
             f"likelihood {recipe.model.options['likelihood'].kind!r} trains on a surrogate",

@@ -46,7 +46,7 @@ def pictures(split: Split) -> Callable[[Model, float, int, Any], None]:
         epsilon = model.sample_prior(_PICTURES, generator_for(0, "training samples", device=like.device))
         generator = generator_for(0, "training reconstructions", device=like.device)
         params = model.draw(x, 1, generator=generator).params[0]
-        writer.add_images("samples", _pixels(model.likelihood.mean(model.decode(epsilon))), step)
+        writer.add_images("samples", _pixels(model.likelihood.mean(model.params_at(epsilon))), step)
         writer.add_images("reconstructions", _pixels(torch.cat([x, model.likelihood.mean(params)])), step)
 
     return show

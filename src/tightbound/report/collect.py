@@ -94,7 +94,7 @@ def _evaluating(model: Model) -> Iterator[None]:
 def _sample(model: Model, seed: int) -> tuple[Tensor, Tensor]:
     """COMPARED samples and the mean of the pixels for the same z."""
     samples, epsilon = model.simulate(COMPARED, generator_for(seed, "report samples", device=_device(model)))
-    return samples, model.likelihood.mean(model.decode(epsilon))
+    return samples, model.likelihood.mean(model.params_at(epsilon))
 
 
 def _reconstruct(model: Model, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
