@@ -3,6 +3,8 @@
 from tightbound.numerics.gaussian import Gaussian, standard_normal_log_prob
 from tightbound.numerics.gradients import gradient
 from tightbound.numerics.log_space import log_mean_exp
+from tightbound.numerics.logistic import logistic_log_mass
+from tightbound.numerics.mixture import mixture_log_prob, mixture_sample
 from tightbound.numerics.noise import NOISE_IMAGE_TILE, NOISE_SAMPLE_BLOCK, evaluation_noise, generator_for
 from tightbound.numerics.scales import soft_clamp, soft_floor
 from tightbound.numerics.triangular import num_strictly_lower, unit_lower
@@ -15,6 +17,9 @@ __all__ = [
     "generator_for",
     "gradient",
     "log_mean_exp",
+    "logistic_log_mass",
+    "mixture_log_prob",
+    "mixture_sample",
     "num_strictly_lower",
     "soft_clamp",
     "soft_floor",

@@ -1,5 +1,7 @@
 """p(z): what latents look like before any image is seen."""
 
 from tightbound.priors.gaussian import LearnedDiagonal, StandardNormal
+from tightbound.priors.mixture import Mixture
+from tightbound.priors.vamp import Vamp
 
-__all__ = ["LearnedDiagonal", "StandardNormal"]
+__all__ = ["LearnedDiagonal", "Mixture", "StandardNormal", "Vamp"]
