@@ -23,7 +23,7 @@ class _Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Brings the global options to the front."""
         ctx.meta[_ARGUMENTS] = tuple(args)
-        return super().parse_args(ctx, _global_options_first(args))
+        return super().parse_args(ctx, _with_value_of_dims(_global_options_first(args)))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
@@ -199,6 +199,33 @@ def reconstruct(
 
 
 @app.command()
+def traverse(
+    run: RunPath,
+    images: Annotated[
+        str | None, typer.Option(metavar="A,B,C,D", help="Walk between these four images, or two; one with --dims.")
+    ] = None,
+    dims: Annotated[
+        str | None,
+        typer.Option(metavar="[I,J,...|active|all]", help="Walk along these latent units. [without a value: active]"),
+    ] = None,
+    steps: Annotated[int, typer.Option(callback=_at_least(2), help="Images along a side.")] = 10,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
+    split: SplitName = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
+    ] = None,
+    checkpoint: CheckpointName = "auto",
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Decode between images, or along one latent unit at a time."""
+    from tightbound.commands.traverse import write_traversal
+
+    given = {"split": split, "data": data, "checkpoint": checkpoint, "seed": seed, "device": device}
+    write_traversal(run, out, images=images, dims=dims, steps=steps, **given)
+
+
+@app.command()
 def encode(
     run: RunPath,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A shipped name, a folder, an .npy or .npz file.")],
@@ -221,6 +248,31 @@ def report(run: RunPath) -> None:
     from tightbound.commands.report import report_path
 
     typer.echo(report_path(run))
+
+
+@app.command()
+def reproduce(
+    ctx: typer.Context,
+    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE", help="Shipped names or YAML files.")],
+    seeds: Annotated[
+        int, typer.Option(callback=_at_least(1), help="How many, counted from the recipe's own seed.")
+    ] = 1,
+    runs: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the run folders RECIPE-seedN are, or will be.")
+    ] = Path("runs"),
+    rows: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write one JSON row a run, as docs/results holds them.")
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option(metavar="HASH", help="In the rows of runs that do not say their commit.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Run recipes with several seeds and set ours beside the published numbers."""
+    from tightbound.commands.reproduce import reproduce as run_all
+
+    modules = (ctx.parent.params["modules"] if ctx.parent else None) or ()
+    run_all(recipes, seeds=seeds, runs=runs, rows=rows, device=device, commit=commit, modules=modules)
 
 
 @app.command()
@@ -275,3 +327,12 @@ def _global_options_first(args: list[str]) -> list[str]:
         else:
             rest.append(item)
     return first + rest
+
+
+def _with_value_of_dims(args: list[str]) -> list[str]:
+    """``--dims`` without a value, at the end or before another option or RUN, gets ``active``."""
+    given: list[str] = []
+    for item, following in zip(args, [*args[1:], "--"], strict=True):
+        alone = item == "--dims" and (following.startswith("-") or Path(following).exists())
+        given += [item, "active"] if alone else [item]
+    return given

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,24 @@ def write_image(path: Path, array: np.ndarray, mode: str | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(array)
     (image.convert(mode) if mode else image).save(path)
+    return path
+
+
+def drawing_bytes(ink: np.ndarray) -> bytes:
+    """A 1-bit PNG, black where there is ink."""
+    content = io.BytesIO()
+    Image.fromarray(~ink).convert("1").save(content, "png")
+    return content.getvalue()
+
+
+def write_drawings(path: Path, drawings: Mapping[str, np.ndarray]) -> Path:
+    """A zip file with the folders of OMNIGLOT, from (105, 105) bool by ``Alphabet/characterNN/NNNN_NN``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(f"{path.stem}/", b"")
+        file.writestr("__MACOSX/._notes.png", b"no drawing")
+        for name, ink in drawings.items():
+            file.writestr(f"{path.stem}/{name}.png", drawing_bytes(ink))
     return path
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.data.files import idx_bytes, random_bytes, write_idx
-from tightbound.data import DataSettings, data_sets, load_data, mnist
+from tightbound.data import DataSettings, FashionMnist, Mnist, data_sets, load_data
+from tightbound.data.mnist import FourIdxFiles
 from tightbound.errors import DataError
 
 CONTENT = {
@@ -22,9 +23,14 @@ CONTENT = {
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checksums of a small set, and no way to the network."""
-    sums = {name: ("0" * 32, hashlib.md5(idx_bytes(array)).hexdigest()) for name, array in CONTENT.items()}
-    monkeypatch.setattr(mnist, "FILES", sums)
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    _expect(CONTENT, monkeypatch)
+
+
+def _expect(content: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = {name: ("0" * 32, hashlib.md5(idx_bytes(array)).hexdigest()) for name, array in content.items()}
+    for data_set in (Mnist, FashionMnist):
+        monkeypatch.setattr(data_set, "checksums", sums)
+        monkeypatch.setattr(data_set, "mirrors", ())
 
 
 def _write(folder: Path, suffix: str) -> None:
@@ -34,20 +40,31 @@ def _write(folder: Path, suffix: str) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
-    ("folder", "suffix"), [("mnist", ".gz"), ("mnist", ""), ("MNIST/raw", ".gz"), ("MNIST/raw", "")]
+    ("name", "folder", "suffix"),
+    [
+        ("mnist", "mnist", ".gz"),
+        ("mnist", "mnist", ""),
+        ("mnist", "MNIST/raw", ".gz"),
+        ("mnist", "MNIST/raw", ""),
+        ("fashion_mnist", "fashion_mnist", ".gz"),
+        ("fashion_mnist", "FashionMNIST/raw", ""),
+    ],
 )
-def test_the_four_files_in_any_layout(empty_root: Path, folder: str, suffix: str) -> None:
+def test_the_four_files_in_any_layout(empty_root: Path, name: str, folder: str, suffix: str) -> None:
     _write(empty_root / folder, suffix)
-    data = load_data(DataSettings(name="mnist", validation=10))
+    data = load_data(DataSettings(name=name, validation=10))
     assert data.validation is not None
     assert data.test is not None
     assert (len(data.train), len(data.validation), len(data.test)) == (20, 10, 7)
     assert np.array_equal(data.test.pixels[:, 0].numpy(), CONTENT["t10k-images-idx3-ubyte"])
     assert data.test.labels is not None
     assert data.test.labels.tolist() == CONTENT["t10k-labels-idx1-ubyte"].tolist()
-    assert (data.train.levels, data.train.binarize) == (255, "dynamic")
-    info = next(info for info in data_sets() if info.name == "mnist")
-    assert (info.available, info.where) == (True, str(empty_root / folder))
+    # The grays of MNIST are the edges of strokes, those of Fashion-MNIST shades: only the former are drawn from.
+    assert (data.train.levels, data.train.binarize) == (255, "dynamic" if name == "mnist" else "none")
+    infos = {info.name: info for info in data_sets()}
+    assert (infos[name].available, infos[name].where) == (True, str(empty_root / folder))
+    other = ({"mnist", "fashion_mnist"} - {name}).pop()
+    assert not infos[other].available
 
 
 @pytest.mark.usefixtures("small")
@@ -81,26 +98,37 @@ def test_missing_files_are_named_with_the_place(empty_root: Path, cache: Path) -
 
 def test_a_label_is_needed_for_each_image(monkeypatch: pytest.MonkeyPatch, empty_root: Path) -> None:
     short = {**CONTENT, "t10k-labels-idx1-ubyte": CONTENT["t10k-labels-idx1-ubyte"][:5]}
-    sums = {name: ("0" * 32, hashlib.md5(idx_bytes(array)).hexdigest()) for name, array in short.items()}
-    monkeypatch.setattr(mnist, "FILES", sums)
+    _expect(short, monkeypatch)
     for name, array in short.items():
-        write_idx(empty_root / "mnist" / name, array)
-    with pytest.raises(DataError, match="mnist: expected a label an image; got 7 images and 5 labels"):
-        load_data(DataSettings(name="mnist"))
+        write_idx(empty_root / "fashion_mnist" / name, array)
+    with pytest.raises(DataError, match="fashion_mnist: expected a label an image; got 7 images and 5 labels"):
+        load_data(DataSettings(name="fashion_mnist"))
+
+
+def test_the_two_sets_share_names_and_no_content() -> None:
+    assert issubclass(Mnist, FourIdxFiles)
+    assert list(Mnist.checksums) == list(FashionMnist.checksums) == list(CONTENT)
+    sums = [sum_ for data_set in (Mnist, FashionMnist) for pair in data_set.checksums.values() for sum_ in pair]
+    assert len(set(sums)) == 16
+    assert all(len(sum_) == 32 for sum_ in sums)
 
 
 @pytest.mark.real_data
-def test_the_real_set(data_root: Path) -> None:
-    assert (data_root / "mnist").is_dir()
-    data = load_data(DataSettings(name="mnist", binarize="none", validation=0))
+@pytest.mark.parametrize(
+    ("name", "mean", "std", "labels"),
+    [("mnist", 0.1307, 0.3081, [5, 0, 4, 1, 9]), ("fashion_mnist", 0.2860, 0.3530, [9, 0, 0, 3, 0])],
+)
+def test_the_real_sets(data_root: Path, name: str, mean: float, std: float, labels: list[int]) -> None:
+    """Mean and standard deviation are those that everyone normalizes by."""
+    assert (data_root / name).is_dir()
+    data = load_data(DataSettings(name=name, binarize="none", validation=0))
     assert data.test is not None
     assert (len(data.train), len(data.test)) == (60_000, 10_000)
-    # The mean and standard deviation that everyone normalizes by: 0.1307 and 0.3081.
     pixels = data.train.pixels.to(torch.float32) / 255
-    assert float(pixels.mean()) == pytest.approx(0.1307, abs=5e-5)
-    assert float(pixels.std()) == pytest.approx(0.3081, abs=5e-5)
+    assert float(pixels.mean()) == pytest.approx(mean, abs=5e-5)
+    assert float(pixels.std()) == pytest.approx(std, abs=5e-5)
     assert data.train.labels is not None
-    assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
-    kept = load_data(DataSettings(name="mnist"))
+    assert data.train.labels[:5].tolist() == labels
+    kept = load_data(DataSettings(name=name))
     assert kept.validation is not None
     assert (len(kept.train), len(kept.validation)) == (55_000, 5_000)

@@ -7,8 +7,9 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from tests.laws.subjects import combinations, linear_gaussian, randomize, small_images, small_vae
+from tightbound.errors import RecipeError
 from tightbound.models import VAE
-from tightbound.registry import Factory
+from tightbound.registry import Factory, kinds
 
 
 def test_evidence_against_a_dense_gaussian() -> None:
@@ -90,6 +91,10 @@ def test_noise_of_the_wrong_k_is_refused() -> None:
 @pytest.mark.parametrize(("posterior", "prior", "likelihood"), list(combinations()))
 def test_analytic_kl_is_the_sampled_kl(posterior: str, prior: str, likelihood: str) -> None:
     model, x = small_vae(posterior, prior, likelihood, 3), small_images(likelihood)
+    if model.prior.gaussian is None:
+        draw = model.draw(x, 5)
+        assert torch.equal(draw.kl[0], -draw.log_ratio[0].unsqueeze(-1))
+        return
     with torch.no_grad():
         draw = model.draw(x, 100_000)
     sampled = -draw.log_ratio[0]
@@ -141,3 +146,51 @@ def test_simulated_images_come_with_their_latents() -> None:
     error = 0.25 * (2 / residual.numel()) ** 0.5
     assert abs(residual.square().mean() - 0.25) < 4 * error
     assert abs(epsilon.square().mean() - 1) < 4 * (2 / epsilon.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_decode_is_p_of_x_given_z(likelihood: str) -> None:
+    """The distribution at the latents of a draw has the draw's own parameters and log-likelihood."""
+    model, x = small_vae("diagonal", "standard_normal", likelihood, 3), small_images(likelihood)
+    draw = model.draw(x, 4)
+    p = model.decode(*draw.latents)
+    torch.testing.assert_close(p.params, draw.params)
+    torch.testing.assert_close(p.log_prob(x), draw.log_likelihood)
+    torch.testing.assert_close(p.mean, model.likelihood.mean(draw.params))
+    torch.testing.assert_close(p.stddev, model.likelihood.std(draw.params))
+    torch.testing.assert_close(p.mode, model.likelihood.mode(draw.params))
+    first = model.decode(draw.latents[0][0])
+    torch.testing.assert_close(first.mean, p.mean[0])
+    torch.testing.assert_close(first.log_prob(x), draw.log_likelihood[0])
+    samples = [p.sample(torch.Generator().manual_seed(seed)) for seed in (1, 1)]
+    assert torch.equal(*samples)
+    assert samples[0].shape == p.mean.shape
+
+
+@pytest.mark.parametrize("prior", kinds("prior"))
+def test_flat_coordinates_and_latents_are_one_to_one(prior: str) -> None:
+    """ε -> z -> ε is the identity, z is the mean plus the scale times ε, or ε itself where p(z) is not Gaussian."""
+    model, epsilon = small_vae("diagonal", prior, "bernoulli", 3), torch.randn(4, 2, 3)
+    (z,) = model.latents_at(epsilon)
+    torch.testing.assert_close(model.epsilon_of(z), epsilon)
+    p = model.prior.gaussian
+    torch.testing.assert_close(z, epsilon if p is None else p.mean + p.scale * epsilon)
+    torch.testing.assert_close(model.params_at(epsilon), model.decode(z).params)
+    x = small_images("bernoulli", 2)
+    torch.testing.assert_close(model.log_likelihood_at(x, epsilon), model.decode(z).log_prob(x))
+
+
+@pytest.mark.parametrize("prior", kinds("prior"))
+def test_drawn_flat_coordinates_have_the_density_of_flat_coordinates(prior: str) -> None:
+    """E_p[r/p] = 1 for a density r, within 4 s.e."""
+    model = small_vae("diagonal", prior, "bernoulli", 2)
+    r = torch.distributions.Normal(torch.tensor([0.2, -0.1]), torch.tensor([0.6, 0.5]))
+    with torch.no_grad():
+        epsilon = model.sample_prior(50_000, torch.Generator().manual_seed(0))
+        ratio = (r.log_prob(epsilon).sum(-1) - model.log_prior(epsilon)).exp()
+    assert (ratio.mean() - 1).abs() < 4 * ratio.std() / 50_000**0.5
+
+
+def test_a_prior_made_of_posteriors_needs_an_encoder() -> None:
+    with pytest.raises(RecipeError, match="made of posteriors of pseudo-inputs"):
+        VAE((1, 2, 2), latent_dim=2, encoder=None, prior=Factory("prior", "vamp"))

@@ -9,25 +9,29 @@ import tightbound.networks  # noqa: F401  (registers the kinds)
 from tightbound.networks import Decoder, Encoder
 from tightbound.registry import Factory
 
-KINDS = ("mlp", "skip_mlp", "convolutional", "residual")
+KINDS = ("mlp", "skip_mlp", "convolutional", "convolutional, stride 3", "residual")  # kind, variant
 NORMALIZATIONS = ("none", "weight", "group", "batch")
 SMALL = {
     "mlp": {"hidden": (12, 9)},
     "skip_mlp": {"hidden": (12, 9)},
     "convolutional": {"channels": (8, 6, 4), "features": 10},
+    "convolutional, stride 3": {"channels": (8, 6), "kernel_size": 5, "stride": 3, "features": None},
     "residual": {"channels": 4, "blocks": 2},
 }
+ENCODER_ONLY = {"residual": {"features": 10}}
+DECODER_ONLY = {"convolutional, stride 3": {"upsample": "nearest"}}
 LATENT_DIM = 3
 
 
 def encoder(kind: str, image_shape: tuple[int, int, int], **options: object) -> Encoder:
-    features = {"features": 10} if kind == "residual" else {}
-    return Factory("encoder", kind, {**SMALL[kind], **features, **options})(image_shape=image_shape)
+    options = {**SMALL[kind], **ENCODER_ONLY.get(kind, {}), **options}
+    return Factory("encoder", kind.split(",")[0], options)(image_shape=image_shape)
 
 
 def decoder(kind: str, image_shape: tuple[int, int, int], out_channels: int = 2, **options: object) -> Decoder:
     wiring = {"latent_dim": LATENT_DIM, "image_shape": image_shape, "out_channels": out_channels}
-    return Factory("decoder", kind, {**SMALL[kind], **options})(**wiring)
+    options = {**SMALL[kind], **DECODER_ONLY.get(kind, {}), **options}
+    return Factory("decoder", kind.split(",")[0], options)(**wiring)
 
 
 def pair(kind: str, image_shape: tuple[int, int, int] = (2, 9, 8), **options: object) -> list[tuple[nn.Module, Tensor]]:

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 from tightbound.errors import RecipeError
 from tightbound.networks import ResidualBlock, ResidualDecoder, ResidualEncoder
 from tightbound.networks.layers import Style
-from tightbound.networks.maps import Stage, halving
+from tightbound.networks.maps import Stage, division
 
 from .subjects import shake
 from .test_mlp import elu
@@ -30,7 +30,7 @@ def test_block_is_the_written_out_formula() -> None:
 
 
 def test_shrinking_block_is_the_written_out_formula() -> None:
-    block = shake(ResidualBlock(3, halving((8, 10), 3), PLAIN))
+    block = shake(ResidualBlock(3, division((8, 10), 3), PLAIN))
     x = torch.randn(2, 3, 8, 10)
     W1, b1, W2, b2 = convolutions(block)
     branch = conv2d(elu(conv2d(elu(x), W1, b1, stride=2, padding=1)), W2, b2, padding=1)
@@ -38,7 +38,7 @@ def test_shrinking_block_is_the_written_out_formula() -> None:
 
 
 def test_enlarging_block_is_the_written_out_formula() -> None:
-    block = shake(ResidualBlock(3, halving((8, 10), 3), PLAIN, enlarge=True))
+    block = shake(ResidualBlock(3, division((8, 10), 3), PLAIN, enlarge=True))
     x = torch.randn(2, 3, 4, 5)
     W1, b1, W2, b2 = convolutions(block)
     inner = elu(conv2d(elu(x), W1, b1, padding=1))
@@ -48,7 +48,7 @@ def test_enlarging_block_is_the_written_out_formula() -> None:
 
 
 def test_weight_normalized_block_is_the_written_out_formula() -> None:
-    block = shake(ResidualBlock(3, halving((8, 8), 3), Style("elu", "weight"), enlarge=True))
+    block = shake(ResidualBlock(3, division((8, 8), 3), Style("elu", "weight"), enlarge=True))
     x = torch.randn(2, 3, 4, 4)
     first, second = block.branch[2], block.branch[5]
     g1, v1 = first.parametrizations.weight.original0, first.parametrizations.weight.original1

@@ -10,16 +10,17 @@ import typer
 from torch import Tensor
 
 from tightbound.commands.console import counter, say
-from tightbound.core import Encoding, Model
+from tightbound.core import Model
 from tightbound.data import Split
 from tightbound.errors import RecipeError
 from tightbound.numerics import generator_for
 from tightbound.recipes.evaluate import open_images
 from tightbound.recipes.files import write_arrays
 from tightbound.recipes.run import open_run
+from tightbound.report.codes import POSTERIOR_SAMPLES
+from tightbound.report.codes import closed_mean as _closed_mean
 
 _BATCH = 256
-_MEAN_SAMPLES = 64  # where the mean has no closed form and fewer are asked for
 
 
 def write_codes(
@@ -67,7 +68,7 @@ def encode_images(model: Model, images: Split, *, samples: int, seed: int) -> di
         x = images.fixed(start, start + _BATCH, seed).to(like)
         encoding = model.encode(x)
         closed = _closed_mean(model, encoding)
-        count = samples if closed is not None else max(samples, _MEAN_SAMPLES)
+        count = samples if closed is not None else max(samples, POSTERIOR_SAMPLES)
         generator = generator_for(seed, "encode", start // _BATCH, device=like.device)
         latents = [z.flatten(2) for z in model.draw(x, count, encoding=encoding, generator=generator).latents]
         means.append([_cpu(z.mean(0)) for z in latents] if closed is None else [_cpu(closed)])
@@ -78,15 +79,6 @@ def encode_images(model: Model, images: Split, *, samples: int, seed: int) -> di
     arrays = {f"mean{n}": torch.cat([m[i] for m in means]).numpy() for i, n in enumerate(names)}
     arrays |= {f"samples{n}": torch.cat([z[i] for z in drawn], dim=1).numpy() for i, n in enumerate(names)}
     return arrays | {"mean_samples": np.array(mean_samples)}
-
-
-def _closed_mean(model: Model, encoding: Encoding) -> Tensor | None:
-    """(B, D) where q(z | x) is a Gaussian that x alone determines, else None."""
-    posterior = getattr(model, "posterior", None)
-    if posterior is None or "gaussian" not in posterior.capabilities:
-        return None
-    mean = posterior.base(encoding.features).mean
-    return mean.expand(len(encoding.features), -1)
 
 
 def _cpu(value: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def write_samples(
     if show not in ("sample", "mean"):
         raise RecipeError(f"--show: got {show!r}; expected one of sample, mean")
     run = open_run(path)
-    target = _target(run, out, f"samples-seed{seed}")
+    target = target_of(run, out, f"samples-seed{seed}")
     model = run.model(checkpoint, device or "auto")
     generator = generator_for(seed, "samples", device=_device(model))
     epsilon = model.sample_prior(number, generator)
@@ -63,7 +63,7 @@ def write_reconstructions(
 ) -> None:
     """Encodes images and decodes one posterior sample of each: rows of originals, means, and standard deviations."""
     run = open_run(path)
-    target = _target(run, out, f"reconstructions-seed{seed}")
+    target = target_of(run, out, f"reconstructions-seed{seed}")
     images = open_images(run, data, split)
     model = run.model(checkpoint, device or "auto")
     x = images.fixed(0, number, seed).to(next(model.parameters()))
@@ -77,7 +77,7 @@ def write_reconstructions(
     typer.echo(target)
 
 
-def _target(run: Run, out: Path | None, name: str) -> Path:
+def target_of(run: Run, out: Path | None, name: str) -> Path:
     """Where the picture goes: checked before any work."""
     if out is None and not run.writable:
         raise RunError(f"{run.name} is a zip: nothing is written into it", hint="name a file with --out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -17,6 +17,7 @@ from tightbound.recipes.evaluate import evaluate_run
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import RESOLVED, Run
 from tightbound.recipes.train import new_folder, train_run
+from tightbound.registry import Factory
 from tightbound.training import InterruptedTrainingError
 from tightbound.training.reporting import append_to_log
 
@@ -50,7 +51,7 @@ def train_and_report(
         error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules)}"
         raise
     if evaluate:
-        _evaluate(run)
+        evaluate_each(run, run.recipe.evaluation)
     path = report_run(run)
     if evaluate:
         lines = headline_lines(folder)
@@ -82,7 +83,8 @@ def _resuming(recipe: str, overrides: Sequence[str], folder: Path, evaluate: boo
     return shlex.join([*words, *(word for module in modules for word in ("--import", module))])
 
 
-def _evaluate(run: Run) -> None:
-    for settings in run.recipe.evaluation:
+def evaluate_each(run: Run, wanted: Iterable[Factory]) -> None:
+    """Evaluates a run with each of these settings and keeps the numbers in it."""
+    for settings in wanted:
         say(f"evaluating: {settings.kind}, {settings.options['samples']:,} samples an image")
         run.add_evaluation(evaluate_run(run, settings, progress=counter("evaluating")))

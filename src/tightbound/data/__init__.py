@@ -13,7 +13,8 @@ from tightbound.data.data_set import DataSet
 from tightbound.data.digits import Digits
 from tightbound.data.download import fetch
 from tightbound.data.images import Images, Parts
-from tightbound.data.mnist import Mnist
+from tightbound.data.mnist import FashionMnist, Mnist
+from tightbound.data.omniglot import Omniglot
 from tightbound.data.settings import DataSettings
 from tightbound.data.split import Data, Split
 from tightbound.data.static_mnist import StaticMnist
@@ -24,8 +25,10 @@ __all__ = [
     "DataSetInfo",
     "DataSettings",
     "Digits",
+    "FashionMnist",
     "Images",
     "Mnist",
+    "Omniglot",
     "Parts",
     "Split",
     "StaticMnist",

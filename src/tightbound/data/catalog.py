@@ -153,7 +153,8 @@ def _find(value: Any, settings: DataSettings, progress: Progress, levels: int | 
 def _shipped(name: str, progress: Progress) -> _Found:
     data_set: DataSet = find("data", name).target()
     habits = Habits(data_set.binarize, data_set.validation, data_set.test, data_set.test_seed)
-    return _Found(name, data_set.read(progress), habits)
+    parts = data_set.read(progress)
+    return _Found(f"{name} ({parts.edition})" if parts.edition else name, parts, habits)
 
 
 def _own_path(path: Path, settings: DataSettings, progress: Progress, levels: int | None) -> _Found:

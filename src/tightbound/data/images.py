@@ -63,12 +63,15 @@ class Parts:
         validation: the set's own validation images, if it has some.
         test: the set's own test images, if it has some.
         notes: sentences for the user.
+        edition: which it is of a set that comes in several; it becomes part of the name, and of every result's
+            protocol.
     """
 
     train: Images
     validation: Images | None = None
     test: Images | None = None
     notes: tuple[str, ...] = ()
+    edition: str = ""
 
     def all(self) -> dict[str, Images]:
         """The parts there are, by name."""

@@ -21,9 +21,9 @@ class DataSettings:
 
     Args:
         name: a shipped name, a folder of images, or an .npy or .npz file.
-        binarize: how gray levels become 0 or 1. ``auto`` is what the set defines (digits and mnist: dynamic; else
-            none); ``dynamic`` draws a pixel of value x as 1 with probability x each time it is read; ``static`` draws
-            once, when the set is loaded; ``threshold`` is 1 above the middle.
+        binarize: how gray levels become 0 or 1. ``auto`` is what the set defines (digits, mnist and omniglot: dynamic;
+            else none); ``dynamic`` draws a pixel of value x as 1 with probability x each time it is read; ``static``
+            draws once, when the set is loaded; ``threshold`` is 1 above the middle.
         dequantize: ``uniform`` spreads level k of L over the cell (k + u) / (L + 1), u uniform in [0, 1).
         validation: images kept apart from training; None is the set's own number, 0 keeps none.
         train_limit: train on so many images only.

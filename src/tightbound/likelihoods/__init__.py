@@ -3,5 +3,6 @@
 from tightbound.likelihoods.bernoulli import Bernoulli
 from tightbound.likelihoods.binomial import Binomial
 from tightbound.likelihoods.gaussian import Gaussian
+from tightbound.likelihoods.logistic import DiscretizedLogistic
 
-__all__ = ["Bernoulli", "Binomial", "Gaussian"]
+__all__ = ["Bernoulli", "Binomial", "DiscretizedLogistic", "Gaussian"]

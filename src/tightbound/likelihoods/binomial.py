@@ -15,22 +15,26 @@ from tightbound.registry import register
 
 @register("likelihood", "binomial")
 class Binomial(Likelihood):
-    """Gray levels k = trials·x as counts: log p(x | l) = Σ log C(n, k) + k·l + n·log σ(−l), n = trials.
+    """Gray levels k = levels·x as counts: log p(x | l) = Σ log C(n, k) + k·l + n·log σ(−l), n = levels.
 
     A probability of the integer gray levels themselves, so it needs neither binarization nor dequantization.
+
+    Args:
+        image_shape: (C, H, W).
+        levels: the largest gray level n; the data's pixels are integers from 0 to n.
     """
 
     data_kind: ClassVar[str] = "levels"
 
-    def __init__(self, image_shape: tuple[int, int, int], *, trials: Annotated[int, Ge(1)] = 255) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], *, levels: Annotated[int, Ge(1)] = 255) -> None:
         super().__init__()
         self.image_shape = image_shape
         self.out_channels = image_shape[0]
-        self.trials = trials
+        self.levels: int = levels  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def log_prob(self, x: Float[Tensor, "B C H W"], params: Float[Tensor, "K B P H W"]) -> Float[Tensor, "K B"]:
         """log p(x | logits), summed over pixels: (B, C, H, W), (K, B, C, H, W) -> (K, B)."""
-        n = self.trials
+        n = self.levels
         count = (x * n).round()
         log_choose = (
             torch.lgamma(torch.full_like(count, n + 1.0)) - torch.lgamma(count + 1) - torch.lgamma(n - count + 1)
@@ -44,15 +48,15 @@ class Binomial(Likelihood):
 
     def mode(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """⌊(n + 1) σ(l)⌋ / n."""
-        return ((self.trials + 1) * params.sigmoid()).floor().clamp(max=self.trials) / self.trials
+        return ((self.levels + 1) * params.sigmoid()).floor().clamp(max=self.levels) / self.levels
 
     def std(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
         """√(p (1 − p) / n)."""
-        return (params.sigmoid() * (-params).sigmoid() / self.trials).sqrt()
+        return (params.sigmoid() * (-params).sigmoid() / self.levels).sqrt()
 
     def sample(
         self, params: Float[Tensor, "*rows P H W"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "*rows C H W"]:
         """Counts over n."""
         probability = params.sigmoid()
-        return torch.binomial(torch.full_like(probability, self.trials), probability, generator=generator) / self.trials
+        return torch.binomial(torch.full_like(probability, self.levels), probability, generator=generator) / self.levels

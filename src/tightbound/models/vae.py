@@ -138,10 +138,12 @@ class VAE(Model):
         return PixelDistribution(self.likelihood, self._params(z))
 
     def log_evidence(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"] | None:
-        """log N(x; b + W μ, W diag(s²) Wᵀ + σ² I) for an affine decoder under Gaussians, else None."""
+        """log N(x; b + W μ, W diag(s²) Wᵀ + σ² I) for an affine decoder under Gaussians of one σ, else None."""
         affine, p = self.decoder.affine(), self.prior.gaussian
         likelihood = self.likelihood
         if not isinstance(likelihood, GaussianLikelihood) or likelihood.mean_activation != "none":
+            return None
+        if likelihood.noise != "homoscedastic":
             return None
         if affine is None or p is None or p.scale is None:
             return None

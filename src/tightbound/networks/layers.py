@@ -54,8 +54,8 @@ class Style:
     normalization: Normalization
 
     def __post_init__(self) -> None:
-        _check_name("activation", self.activation, get_args(Activation))
-        _check_name("normalization", self.normalization, get_args(Normalization))
+        check_name("activation", self.activation, get_args(Activation))
+        check_name("normalization", self.normalization, get_args(Normalization))
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -159,7 +159,12 @@ def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     return layer.weight[0].numel()
 
 
-def _check_name(what: str, given: str, known: tuple[str, ...]) -> None:
+def check_name(what: str, given: str, known: tuple[str, ...]) -> None:
+    """Refuses a name that is not in the list.
+
+    Raises:
+        RecipeError: with the known names and the nearest of them.
+    """
     if given not in known:
         hint = nearest_hint(given, known)
         raise RecipeError(f"unknown {what} {given!r}; known: {', '.join(known)}", hint=hint)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tightbound.errors import RecipeError
 
-SMALLEST_MAP = 4  # an axis is not halved below this many pixels
+SMALLEST_MAP = {2: 4, 3: 3}  # by stride: an axis is not divided if fewer pixels would be left
 
 Size = tuple[int, int]  # (H, W)
 
@@ -18,13 +18,13 @@ Size = tuple[int, int]  # (H, W)
 class Stage:
     """One step between two map sizes: a convolution shrinks ``large`` to ``small``, a transposed one is its way back.
 
-    With p = ⌊(k − 1) / 2⌋, stride 2 maps n pixels to ⌈n / 2⌉ for odd k and ⌊n / 2⌋ for even k ≥ 4; every pixel is read.
+    Every pixel of ``large`` is read; see ``padding_of``.
 
     Args:
         large: (H, W) on the image's side.
         small: (H, W) on the latent side.
         kernel: per axis.
-        stride: per axis, 1 or 2.
+        stride: per axis, 1 to 3.
     """
 
     large: Size
@@ -35,11 +35,12 @@ class Stage:
     @property
     def padding(self) -> Size:
         """Zeros on each side, per axis."""
-        return (self.kernel[0] - 1) // 2, (self.kernel[1] - 1) // 2
+        height, width = (padding_of(n, k, s) for n, k, s in zip(self.large, self.kernel, self.stride, strict=True))
+        return height, width
 
     @property
     def output_padding(self) -> Size:
-        """What a transposed convolution needs to end at exactly ``large``, per axis (0 or 1)."""
+        """What a transposed convolution needs to end at exactly ``large``, per axis (less than the stride)."""
         height, width = (
             n - ((m - 1) * s - 2 * p + k)
             for n, m, s, p, k in zip(self.large, self.small, self.stride, self.padding, self.kernel, strict=True)
@@ -57,24 +58,53 @@ class Stage:
         )
 
 
-def halving(size: Size, kernel: int) -> Stage:
-    """The stage that halves each axis which stays at 4 pixels or more, and leaves the other as it is.
+def padding_of(pixels: int, kernel: int, stride: int) -> int:
+    """Zeros on each side of an axis: the fewest from p = ⌊(k − s + 1) / 2⌋ on with which every pixel is read.
 
+    The n + 2p padded pixels give ⌊(n + 2p − k) / s⌋ + 1 outputs, and the last (n + 2p − k) mod s of them are not read:
+    that must not be more than the p zeros at that end. At stride 2 it never is. At stride 3, kernel 5 has p = 1, and
+    p = 2 if n mod 3 = 2.
+    """
+    padding = (kernel - stride + 1) // 2
+    while (pixels + 2 * padding - kernel) % stride > padding:
+        padding += 1
+    return padding
+
+
+def division(size: Size, kernel: int, stride: int = 2) -> Stage:
+    """The stage that divides each axis by the stride, unless fewer than ``SMALLEST_MAP`` pixels would be left of it.
+
+    n pixels become ⌈n / 2⌉ with an odd and ⌊n / 2⌋ with an even kernel, or n / 3 rounded in one direction or the other.
     An axis that is left alone needs an odd kernel to keep its size: an even one is reduced by 1 there.
     """
-    halves = tuple((n + kernel % 2) // 2 for n in size)
-    strides = tuple(2 if half >= SMALLEST_MAP else 1 for half in halves)
-    small_height, small_width = (half if s == 2 else n for n, half, s in zip(size, halves, strides, strict=True))
-    kernel_height, kernel_width = (kernel if s == 2 else kernel - 1 + kernel % 2 for s in strides)
-    return Stage(size, (small_height, small_width), (kernel_height, kernel_width), (strides[0], strides[1]))
+    height, width = (_axis(n, kernel, stride) for n in size)
+    return Stage(size, (height[0], width[0]), (height[1], width[1]), (height[2], width[2]))
 
 
-def halvings(size: Size, count: int, kernel: int) -> tuple[Stage, ...]:
+def _axis(pixels: int, kernel: int, stride: int) -> tuple[int, int, int]:
+    """(pixels that are left, kernel, stride) of one axis."""
+    left = (pixels + 2 * padding_of(pixels, kernel, stride) - kernel) // stride + 1
+    if left >= SMALLEST_MAP[stride]:
+        return left, kernel, stride
+    return pixels, odd(kernel), 1
+
+
+def odd(kernel: int) -> int:
+    """The kernel, or one less if it is even: a convolution of stride 1 can then keep the size."""
+    return kernel - 1 + kernel % 2
+
+
+def divisions(size: Size, count: int, kernel: int, stride: int = 2) -> tuple[Stage, ...]:
     """``count`` stages one after the other, from the image inward."""
     stages: list[Stage] = []
     for _ in range(count):
-        stages.append(halving(stages[-1].small if stages else size, kernel))
+        stages.append(division(stages[-1].small if stages else size, kernel, stride))
     return tuple(stages)
+
+
+def same_size(size: Size, kernel: int) -> Stage:
+    """The stage of stride 1 that leaves the size as it is."""
+    return Stage(size, size, (odd(kernel), odd(kernel)), (1, 1))
 
 
 def check_kernel_fits(kernel: int, image_shape: tuple[int, int, int]) -> None:

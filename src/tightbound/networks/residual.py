@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tightbound.networks.layers import Activation, Normalization, Positive, Style, check_positive
-from tightbound.networks.maps import Size, Stage, check_kernel_fits, halving, in_format_of
+from tightbound.networks.maps import Stage, check_kernel_fits, division, in_format_of, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.size = stage.large if enlarge else stage.small
         self.resamples = stage.large != stage.small
-        same = _same(stage.small)
+        same = same_size(stage.small, _KERNEL)
         first = same.convolution if enlarge else stage.convolution
         second = stage.transposed if enlarge and self.resamples else same.convolution
         self.branch = nn.Sequential(
@@ -151,10 +151,6 @@ class ResidualDecoder(Decoder):
         return self.output(self.normalization(maps)).contiguous()
 
 
-def _same(size: Size) -> Stage:
-    return Stage(size, size, (_KERNEL, _KERNEL), (1, 1))
-
-
 def _plan(image_shape: tuple[int, int, int], channels: int, stages: int | None, blocks: int) -> list[Stage]:
     """One entry a block, from the image inward."""
     check_positive("channels", channels)
@@ -163,11 +159,11 @@ def _plan(image_shape: tuple[int, int, int], channels: int, stages: int | None, 
         check_positive("stages", stages)
     check_kernel_fits(_KERNEL, image_shape)
     size = (image_shape[1], image_shape[2])
-    plan = [_same(size)] * blocks
+    plan = [same_size(size, _KERNEL)] * blocks
     done = 1
     while done < (stages or _LEAST_STAGES) or (stages is None and max(size) > _LARGEST_LAST_MAP):
-        shrink = halving(size, _KERNEL)
+        shrink = division(size, _KERNEL)
         size = shrink.small
-        plan += [shrink, *[_same(size)] * (blocks - 1)]
+        plan += [shrink, *[same_size(size, _KERNEL)] * (blocks - 1)]
         done += 1
     return plan

@@ -22,9 +22,9 @@ class Vamp(Prior):
     Only the pseudo-inputs are its own. The model encodes them once a batch and hands in q(z | u_m), so a gradient of
     log p(z) reaches the encoder too. u_m is the sigmoid of what is trained, thus an image in [0, 1].
 
-    Pixels start as sigmoid(n), n ~ N(−2, 1): around 0.14 as most of an image of strokes is, each pixel different, since
-    equal pseudo-inputs would get equal gradients. The paper clips to [0, 1] a start of N(mean, std) set by hand; where
-    that clips, no gradient passes.
+    Pixels start as sigmoid(n), n ~ N(−2, 1): around 0.12, dark as most of an image of strokes is. Each pixel differs,
+    since equal pseudo-inputs would get equal gradients. The paper clips to [0, 1] a start of N(mean, std) set by hand;
+    where that clips, no gradient passes.
 
     Args:
         latent_dim: D.

@@ -53,7 +53,7 @@ def choose_likelihood(facts: DataFacts) -> tuple[Factory, str]:
     if facts.kind == "binary":
         given, why = {"kind": "bernoulli"}, "the pixels are binary"
     elif facts.kind == "levels" and facts.levels is not None and facts.levels <= _FEW_LEVELS:
-        given = {"kind": "binomial", "trials": facts.levels}
+        given = {"kind": "binomial", "levels": facts.levels}
         why = f"the pixels are integers from 0 to {facts.levels}, and it is an exact probability of these"
     else:
         given = {"kind": "gaussian", "learned": True}
@@ -112,11 +112,10 @@ def _check_levels(likelihood: Likelihood, facts: DataFacts) -> tuple[Measure, tu
             "model.likelihood: it is a probability of integer gray levels; these pixels are continuous",
             hint="use model.likelihood=gaussian, or data.dequantize=none",
         )
-    trials = getattr(likelihood, "trials", levels)
-    if trials != levels:
+    if likelihood.levels not in (None, levels):
         raise RecipeError(
-            f"model.likelihood.trials: got {trials}; the pixels are integers from 0 to {levels}",
-            hint=f"model.likelihood.trials={levels}, or model.likelihood=auto",
+            f"model.likelihood.levels: got {likelihood.levels}; the pixels are integers from 0 to {levels}",
+            hint=f"model.likelihood.levels={levels}, or model.likelihood=auto",
         )
     return "probability", ()
 

@@ -20,8 +20,8 @@ _OR_THE_RUN = "or evaluate the run, which prepares images as its own"
 def images_for(model: Model, x: Any, gray_protocol: bool = False) -> tuple[Split, Measure]:
     """Images on the grid of a model's likelihood, and what a number of the model on them is.
 
-    A Bernoulli takes {0, 1}; a binomial of n trials integers 0 to n or floats k / n; a density floats in [0, 1] or
-    bytes read as k / 255.
+    A Bernoulli takes {0, 1}; a probability of the levels 0 to n integers 0 to n or floats k / n; a density floats in
+    [0, 1] or bytes read as k / 255.
 
     Args:
         model: any.
@@ -34,7 +34,7 @@ def images_for(model: Model, x: Any, gray_protocol: bool = False) -> tuple[Split
     likelihood = model.likelihood
     binary = likelihood.data_kind == "binary"
     settings = DataSettings(binarize="auto" if binary and not gray_protocol else "none")
-    levels = getattr(likelihood, "trials", None) if likelihood.data_kind == "levels" else None
+    levels = likelihood.levels
     split = split_of(x, settings, levels=None if isinstance(x, str) else levels)
     if split.image_shape != tuple(model.image_shape):
         raise DataError(f"expected images of shape {tuple(model.image_shape)}; got {split.image_shape}")

@@ -10,6 +10,7 @@ from typing import Any
 from tightbound.data import DataSettings
 from tightbound.errors import RecipeError
 from tightbound.recipes.components import load_components
+from tightbound.recipes.published import Published
 from tightbound.recipes.sections import plain, read_component, read_settings
 from tightbound.recipes.source import Source, read_source
 from tightbound.recipes.values import read_value, show
@@ -17,29 +18,6 @@ from tightbound.registry import Factory, nearest_hint
 from tightbound.training import TrainingSettings
 
 YOUR_DATA = "YOUR-DATA"  # what a shipped recipe for the user's own data says in place of a name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """A number that somebody published for this recipe, to be set beside ours.
-
-    Args:
-        metric: such as ``nll`` (nats) or ``bits_per_dim``.
-        value: the number.
-        split: of the data.
-        samples: K of the bound, where known.
-        protocol: such as ``dynamic`` binarization.
-        source: paper and table.
-        caveat: what makes the comparison unequal.
-    """
-
-    metric: str = "nll"
-    value: float | None = None
-    split: str = "test"
-    samples: int | None = None
-    protocol: str = ""
-    source: str = ""
-    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +45,7 @@ class Recipe:
     objective: Factory
     training: TrainingSettings
     evaluation: tuple[Factory, ...]
-    published: tuple[Mapping[str, Any], ...] = ()
+    published: tuple[Published, ...] = ()
     gray_protocol: bool = False
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -114,12 +92,25 @@ def validate(source: Source) -> Recipe:
         training=read_settings("training", TrainingSettings, given.get("training")),
         evaluation=_read_evaluation(given.get("evaluation", [{}])),
         published=tuple(
-            plain(read_settings(f"published.{index}", Published, item))
+            read_settings(f"published.{index}", Published, item)
             for index, item in enumerate(_list("published", given.get("published")))
         ),
         gray_protocol=read_value("gray_protocol", bool, given.get("gray_protocol", False)),
         source={"name": source.name, **given},
     )
+
+
+def first_difference(there: Recipe, here: Recipe, sections: Iterable[str]) -> str:
+    """The first key in which two recipes differ: ``training.seed is 1 there and 0 here``; else an empty string."""
+    differences = (_difference(name, plain(getattr(there, name)), plain(getattr(here, name))) for name in sections)
+    return next(filter(None, differences), "")
+
+
+def _difference(path: str, there: Any, here: Any) -> str:
+    if isinstance(there, dict) and isinstance(here, dict):
+        parts = (_difference(f"{path}.{key}", there.get(key), here.get(key)) for key in {**there, **here})
+        return next(filter(None, parts), "")
+    return "" if there == here else f"{path} is {there!r} there and {here!r} here"
 
 
 def _read_name(name: str) -> str:

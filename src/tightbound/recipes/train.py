@@ -20,7 +20,8 @@ from tightbound.recipes.build import Built, build
 from tightbound.recipes.callbacks import pictures, validation_bound
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.files import read_json, write_text
-from tightbound.recipes.recipe import YOUR_DATA, Recipe
+from tightbound.recipes.origin import checkout, processor
+from tightbound.recipes.recipe import YOUR_DATA, Recipe, first_difference
 from tightbound.recipes.run import RECIPE, RESOLVED, Run, open_run
 from tightbound.recipes.run_data import check_same, describe_data, find_place
 from tightbound.recipes.sections import plain
@@ -121,6 +122,8 @@ def train_run(
     if decisions is None:
         decisions = decide(recipe.training, built.model, len(found.train))
         _create(folder, recipe, _resolve(built, found, data, decisions))
+    else:
+        _keep_checkout(folder)
     result = train(
         built.model,
         built.objective,
@@ -166,9 +169,20 @@ def _resolve(built: Built, data: Data, given: Any, decisions: Decisions) -> dict
         "measure": built.measure,
         "notes": [*data.notes, *built.notes],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "checkouts": [checkout()],
         "threads": torch.get_num_threads(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
     }
+
+
+def _keep_checkout(folder: Path) -> None:
+    """Adds the commit that a run is gone on with, where it is another one; a run that never kept any keeps none."""
+    with run_lock(folder):
+        resolved = read_json(folder / RESOLVED)
+        kept = resolved.get("checkouts")
+        if kept and kept[-1] != checkout():
+            write_json(folder / RESOLVED, {**resolved, "checkouts": [*kept, checkout()]})
 
 
 def _begun(folder: Path) -> Run | None:
@@ -205,21 +219,11 @@ def _resume(run: Run, built: Built, data: Data) -> Decisions:
         RunError: it has another recipe; the first difference is named.
         DataError: it was trained on other images.
     """
-    here, there = built.recipe.to_dict(), run.recipe.to_dict()
-    for section in _MUST_AGREE:
-        difference = _difference(section, there[section], here[section])
-        if difference:
-            raise RunError(
-                f"{run.folder} is a run of another recipe: {difference}",
-                hint="resume with the recipe and the overrides that it was begun with",
-            )
+    difference = first_difference(run.recipe, built.recipe, _MUST_AGREE)
+    if difference:
+        raise RunError(
+            f"{run.folder} is a run of another recipe: {difference}",
+            hint="resume with the recipe and the overrides that it was begun with",
+        )
     check_same(run.name, run.resolved["data"], data)
     return Decisions(**run.resolved["training"])
-
-
-def _difference(path: str, there: Any, here: Any) -> str:
-    """The first key in which two recipes differ, or an empty string."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        parts = (_difference(f"{path}.{key}", there.get(key), here.get(key)) for key in {**there, **here})
-        return next(filter(None, parts), "")
-    return "" if there == here else f"{path} is {there!r} there and {here!r} here"

@@ -165,7 +165,7 @@ def train(
                 _stop_if_diverged(session, settings.max_nonfinite, folder)
             if log_now:
                 row = {"step": step, "epoch": epoch, "split": "train", "mode": "training", **meter.read()}
-                row |= {"learning_rate": rate, **_norms(session), **clock.read()}
+                row |= {"learning_rate": rate, "parameter_norm": _parameter_norm(live.model), **clock.read()}
                 row["skipped_steps"] = step - int(update.done)
                 metrics.write(row)
                 reporter.row(row)
@@ -244,14 +244,9 @@ def _logged(loss: Loss, gradient_norm: Tensor) -> dict[str, Tensor]:
     return {**loss.parts, "loss": loss.value, "gradient_norm": gradient_norm}
 
 
-def _norms(session: Session) -> dict[str, float]:
-    """The length of all parameters together, and the noise scale of a likelihood that learns one."""
-    model = session.live.model
-    values = {"parameter_norm": float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))}
-    log_scale = getattr(model.likelihood, "log_scale", None)
-    if isinstance(log_scale, Tensor) and log_scale.requires_grad:
-        values["noise_scale"] = float(log_scale.detach().exp().mean())
-    return values
+def _parameter_norm(model: Model) -> float:
+    """The length of all parameters together."""
+    return float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))
 
 
 def _stop_if_diverged(session: Session, limit: int, folder: Path) -> None:

@@ -1,0 +1,164 @@
+"""``tightbound traverse``: decoded means between images, or along one latent unit at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+
+from tightbound.commands.pictures import target_of
+from tightbound.core import Model
+from tightbound.errors import RecipeError
+from tightbound.recipes.evaluate import open_images
+from tightbound.recipes.files import write_arrays, write_whole
+from tightbound.recipes.run import Run, open_run
+from tightbound.report import read_run
+from tightbound.report.exhibit import Exhibit
+from tightbound.report.latents import Chosen, along, as_array, between, choose, group_sizes
+from tightbound.report.ranking import units_by_use
+from tightbound.report.walk_grids import interpolation_grid, traversal_grid
+
+MOST_USED = 10  # units of ``--dims`` without a value
+MOST_ROWS = 400  # of a picture
+_LISTED = 8  # indices that a file name takes
+
+
+@torch.no_grad()
+def write_traversal(
+    path: Path,
+    out: Path | None,
+    *,
+    images: str | None,
+    dims: str | None,
+    steps: int,
+    split: str | None,
+    data: str | None,
+    checkpoint: str,
+    seed: int,
+    device: str | None,
+) -> None:
+    """Walks through the latent space in the model's flat coordinates ε (where it can be, the prior is N(0, I) there).
+
+    With two or four ``images`` alone: bilinear interpolation between their posterior means. With ``dims``: each of
+    these units from −3 to 3 standard deviations of the prior, the others at the posterior mean of the one image in
+    ``images``, or at the prior's mean. Posterior means are in closed form, or else of 64 samples.
+
+    An .npz has ``means`` and ``std`` (R, S, C, H, W) of the pixels, ``epsilon`` (R, S, E), the ``index`` of the images,
+    and with ``dims`` the ``units`` of the rows.
+
+    Args:
+        path: the run.
+        out: .png or .npz; None for the run's figures/.
+        images: indices in the split, such as ``3,7,12,40``.
+        dims: indices of latent units; ``active`` for the ten that are used most, ``all`` for all, most used first.
+        steps: S.
+        split: of the images.
+        data: other images than the run's own.
+        checkpoint: which weights.
+        seed: of pixel noise and of samples.
+        device: where.
+
+    Raises:
+        RecipeError: neither or too much is asked for, or an image or unit that does not exist.
+    """
+    index = None if images is None else _indices("--images", images)
+    _check_request(index, dims, chosen_data=split is not None or data is not None)
+    run = open_run(path)
+    target = target_of(run, out, _name(index, dims, seed))
+    source = None if index is None else open_images(run, data, split)
+    if source is not None and index is not None:
+        _check_range("--images", index, len(source), "images")
+    model = run.model(checkpoint, device or "auto")
+    units, order = ([], "") if dims is None else _units(run, model, dims)
+    if target.suffix == ".png" and len(units) > MOST_ROWS:
+        raise RecipeError(
+            f"--dims: got {len(units):,} units; a picture has at most {MOST_ROWS} rows",
+            hint="name fewer units, or write an .npz with --out",
+        )
+    chosen = None if source is None or index is None else choose(model, source, index, seed)
+    name = "data" if data is not None else split or "test"
+    if dims is not None:
+        picture, std, epsilon = along(model, chosen, units, order, steps, seed, name)
+        exhibit = traversal_grid(picture)
+    else:
+        assert chosen is not None
+        picture, std, epsilon = between(model, chosen, steps, name)
+        exhibit = interpolation_grid(picture)
+    extra = {"units": np.array(units)} if dims is not None else {}
+    _write(target, exhibit, picture.means, std, epsilon, chosen, extra)
+    typer.echo(target)
+
+
+def _write(
+    target: Path,
+    exhibit: Exhibit,
+    means: np.ndarray,
+    std: Tensor,
+    epsilon: Tensor,
+    chosen: Chosen | None,
+    extra: dict[str, np.ndarray],
+) -> None:
+    if target.suffix == ".png":
+        return write_whole(target, lambda file: file.write(exhibit.png))
+    index = np.array([], dtype=np.int64) if chosen is None else chosen.index
+    arrays = {"means": means, "std": as_array(std), "epsilon": as_array(epsilon), "index": index}
+    return write_arrays(target, arrays | extra)
+
+
+def _check_request(index: list[int] | None, dims: str | None, *, chosen_data: bool) -> None:
+    """What is asked for is one thing, and every option has an effect."""
+    if index is None and dims is None:
+        raise RecipeError("expected --images or --dims; got neither", hint="such as --images 0,1,2,3 or --dims active")
+    if dims is None and index is not None and len(index) not in (2, 4):
+        raise RecipeError(f"--images: got {len(index)}; expected two or four images to walk between")
+    if dims is not None and index is not None and len(index) != 1:
+        raise RecipeError(
+            f"--images: got {len(index)} with --dims; expected one, whose other units are kept",
+            hint="leave out --dims to walk between images",
+        )
+    if index is None and chosen_data:
+        raise RecipeError("--split and --data choose images: without --images they have no effect")
+
+
+def _indices(option: str, text: str) -> list[int]:
+    """``3,7`` or ``[3, 7]`` -> [3, 7]."""
+    try:
+        return [int(part) for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
+    except ValueError:
+        raise RecipeError(f"{option}: got {text!r}; expected whole numbers with commas, such as 3,7") from None
+
+
+def _check_range(option: str, given: list[int], size: int, what: str) -> None:
+    for value in given:
+        if not 0 <= value < size:
+            raise RecipeError(f"{option}: got {value}; expected 0 to {size - 1}, as there are {size:,} {what}")
+
+
+def _units(run: Run, model: Model, dims: str) -> tuple[list[int], str]:
+    """The units to walk along, and in words how they are sorted."""
+    sizes = group_sizes(model)
+    if dims in ("active", "all"):
+        found = read_run(run.folder).main
+        units, order = units_by_use({} if found is None else found.row, sizes)
+        return (units if dims == "all" else units[:MOST_USED]), order
+    units = _indices("--dims", dims)
+    _check_range("--dims", units, sum(sizes), "latent units")
+    return units, ""
+
+
+def _name(index: list[int] | None, dims: str | None, seed: int) -> str:
+    """The file's name in figures/."""
+    parts = ["interpolation"] if dims is None else ["traversal", _short(dims)]
+    if index is not None:
+        parts += ["images", *map(str, index)]
+    return "-".join([*parts, f"seed{seed}"])
+
+
+def _short(dims: str) -> str:
+    if dims in ("active", "all"):
+        return dims
+    units = _indices("--dims", dims)
+    return "-".join(map(str, units)) if len(units) <= _LISTED else f"{len(units)}-units"

@@ -1,0 +1,183 @@
+"""A result row: what a finished run found, with all that is needed to find it again, in one JSON file.
+
+The numbers are those of the run's own files, never rounded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tightbound.errors import RunError
+from tightbound.recipes.files import write_text
+from tightbound.recipes.origin import processor
+from tightbound.recipes.run import Run
+from tightbound.recipes.seeds import mean_over
+from tightbound.registry import Factory
+
+METRICS = "metrics.jsonl"
+LOGGED = ("elbo", "log_likelihood", "kl", "rmse", "mae")  # of the training rows
+LAST_ROWS = 100
+
+Row = Mapping[str, Any]
+
+
+def findings(run: Run) -> dict[str, Any]:
+    """The numbers of a finished run.
+
+    ``value`` is log p(x) of the recipe's first evaluation, ``error`` its Monte Carlo error and ``error_images`` the
+    error that a new test set would have. ``last_minibatch`` has what training logged last, over how many steps;
+    ``last_steps`` the means over the last 100 logged rows, with the standard errors that independent rows would have.
+
+    Raises:
+        RunError: an evaluation that the recipe asks for or the training log is missing.
+    """
+    asked = [found for settings in run.recipe.evaluation if (found := find_evaluation(run, settings)) is not None]
+    if not asked or len(asked) < len(run.recipe.evaluation):
+        raise RunError(f"{run.folder} lacks an evaluation that its recipe asks for", hint="finish the run first")
+    main = asked[0]
+    rows = metrics_rows(run.folder)
+    training = [row for row in rows if row["split"] == "train"]
+    return {
+        "recipe": run.recipe.name,
+        "seed": run.recipe.training.seed,
+        "parameters": run.resolved["parameters"],
+        "training_seconds": max(row["seconds"] for row in rows),
+        "evaluation_seconds": main["seconds"],
+        "protocol": main["protocol"],
+        "value": main["log_likelihood"],
+        "error": main["standard_error"],
+        "error_images": main["standard_error_images"],
+        "sentence": main["sentence"],
+        "last_minibatch": last_minibatch(training),
+        "last_steps": last_steps(training),
+        "evaluations": [*asked, *(row for row in run.evaluations() if row not in asked)],
+    }
+
+
+def result_row(run: Run, command: str, *, commit: str | None = None) -> dict[str, Any]:
+    """The row of a finished run: how to make it again, and its ``findings``.
+
+    Args:
+        run: trained, and evaluated as its recipe says.
+        command: what gives this row again.
+        commit: of the source, for a run that does not say; it is then not known whether files were changed.
+
+    Raises:
+        RunError: the run is not finished, or the commit is not known.
+    """
+    made = settle_commits(run.folder, run.resolved.get("checkouts"), commit)
+    changed = [source["changed"] for source in made]
+    later = ", ".join(source["commit"] for source in made[1:])
+    origin = {
+        "recipe": run.recipe.name,
+        "command": command,
+        "commit": made[0]["commit"],
+        "clean": None if None in changed else not any(changed),
+        "note": f"gone on with at {later}" if later else "",
+        "seed": run.recipe.training.seed,
+        "machine": _machine(run.resolved),
+        "versions": run.resolved["versions"],
+        "training": run.resolved["training"],
+    }
+    return {**origin, **findings(run)}
+
+
+def write_row(row: Row, folder: Path) -> Path:
+    """Writes ``<recipe>-<seed>.json`` and returns its path."""
+    path = folder / f"{row['recipe']}-{row['seed']}.json"
+    write_text(path, json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def find_evaluation(run: Run, settings: Factory) -> dict[str, Any] | None:
+    """The row of evaluation.json that an evaluation of a recipe asks for; None if it is not there."""
+    options = settings.options
+    images = run.resolved["data"].get(options["split"]) or 0
+    wanted = {
+        "method": settings.kind,
+        "split": options["split"],
+        "samples": options["samples"],
+        "images": min(options["limit"] or images, images),
+        "seed": options["seed"],
+        "checkpoint": run.checkpoint(options["checkpoint"]),
+    }
+    matches = (row for row in run.evaluations() if all(row.get(key) == value for key, value in wanted.items()))
+    return next(matches, None)
+
+
+def settle_commits(
+    where: Path, said: Sequence[Mapping[str, Any] | None] | None, commit: str | None
+) -> list[Mapping[str, Any]]:
+    """The commits that a run was begun and gone on with, each with whether files were changed (None: not known).
+
+    Args:
+        where: the run, for messages.
+        said: the ``checkouts`` of its resolved.json; None where it has none, None in it where the package was
+            installed apart from its repository.
+        commit: for a run that does not say; whole, or its first digits.
+
+    Raises:
+        RunError: nobody says, or the run says otherwise.
+    """
+    known = [source for source in said or () if source is not None]
+    if not known or len(known) < len(said or ()):
+        if commit is None:
+            raise RunError(f"{where} does not say with which commit it was made", hint="give it with --commit HASH")
+        return [{"commit": commit, "changed": None}]
+    if commit is not None and not known[0]["commit"].startswith(commit):
+        raise RunError(
+            f"{where} says that it was made with commit {known[0]['commit']}, not {commit}",
+            hint="--commit is for runs that do not say",
+        )
+    return known
+
+
+def metrics_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl, oldest first.
+
+    Raises:
+        RunError: the file is missing or damaged, or has no row of training.
+    """
+    path = folder / METRICS
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        found = any(row["split"] == "train" for row in rows)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise RunError(f"{path} is damaged: {error}", hint="restore it from a copy of the run") from error
+    if not found:
+        raise RunError(f"{path} has no row of training", hint="restore it from a copy of the run")
+    return rows
+
+
+def last_minibatch(rows: Sequence[Row]) -> dict[str, Any]:
+    """What training logged last, in training mode; ``steps`` is how many steps it is the mean of.
+
+    ``objective`` is what training raised, the loss with its sign turned. What is not logged is null.
+    """
+    last = rows[-1]
+    before = rows[-2] if len(rows) > 1 else {"step": 0, "skipped_steps": 0}
+    skipped = last["skipped_steps"] - before["skipped_steps"]
+    values = {name: last.get(name) for name in LOGGED}
+    objective = None if last.get("loss") is None else -last["loss"]
+    return {"step": last["step"], "steps": last["step"] - before["step"] - skipped, **values, "objective": objective}
+
+
+def last_steps(rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean and standard error of each logged quantity over the last 100 rows of training."""
+    last = rows[-LAST_ROWS:]
+    first = rows[-LAST_ROWS - 1]["step"] if len(rows) > LAST_ROWS else 0
+    summary: dict[str, Any] = {"rows": len(last), "steps": last[-1]["step"] - first}
+    for name in LOGGED:
+        values = [row[name] for row in last if row.get(name) is not None]
+        mean = mean_over(values) if values else None
+        summary[name] = None if mean is None else {"mean": mean.value, "standard_error": mean.error}
+    return summary
+
+
+def _machine(resolved: Row) -> str:
+    """In words; of runs from before it was kept, the processor is this one."""
+    threads = "1 thread" if resolved["threads"] == 1 else f"{resolved['threads']} threads"
+    return ", ".join((resolved.get("processor") or processor(), threads, resolved["machine"]))

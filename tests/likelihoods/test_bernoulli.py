@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import torch
+from scipy import stats
+
+from tightbound.likelihoods import Bernoulli
+
+SHAPE = (1, 1, 2)
+
+
+def test_against_scipy() -> None:
+    x, params = torch.tensor([1.0, 0.0]).reshape(1, *SHAPE), torch.randn(3, 1, *SHAPE)
+    expected = stats.bernoulli.logpmf(x.numpy(), params.sigmoid().numpy()).sum((-1, -2, -3))
+    torch.testing.assert_close(Bernoulli(SHAPE).log_prob(x, params), torch.tensor(expected))
+
+
+def test_it_does_not_saturate() -> None:
+    params = torch.tensor([800.0, -800.0]).reshape(1, 1, *SHAPE)
+    right, wrong = torch.tensor([1.0, 0.0]).reshape(1, *SHAPE), torch.tensor([0.0, 1.0]).reshape(1, *SHAPE)
+    assert Bernoulli(SHAPE).log_prob(right, params).item() == 0
+    assert Bernoulli(SHAPE).log_prob(wrong, params).item() == -1600
