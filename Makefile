@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format docs kill-test clean
+.PHONY: demo test lint format docs results kill-test clean
 
 demo: $(STAMP)
 	$(BIN)/tightbound demo
@@ -26,6 +26,10 @@ format: $(STAMP)
 # The tables of components, from the code.
 docs: $(STAMP)
 	$(BIN)/python docs/tables.py
+
+# The page of results, from docs/published.yaml and docs/results/*.json.
+results: $(STAMP)
+	$(BIN)/python docs/results.py
 
 # 200 kills at random moments, each followed by a resume, against the uninterrupted run. Long: not part of the tests.
 kill-test: $(STAMP)

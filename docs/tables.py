@@ -22,12 +22,13 @@ from tightbound.training import TrainingStep
 PAGE = Path(__file__).parent / "components.md"
 SHAPE = (1, 8, 8)
 FAMILIES = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
-# Variants of an objective that ask more of the rest than its defaults do.
+# Variants of a component that ask more of the rest than its defaults do.
 VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("likelihood", "gaussian, beta_nll"): {"kind": "gaussian", "noise": "imagewise", "beta_nll": 0.5},
     ("objective", "elbo, kl: analytic"): {"kind": "elbo", "kl": "analytic"},
     ("objective", "elbo, free bits per unit"): {"kind": "elbo", "free_bits": 0.1, "free_bits_per": "unit"},
 }
-DATA_KIND = {"bernoulli": "binary", "binomial": "levels"}
+DATA_KIND = {"bernoulli": "binary", "binomial": "levels", "discretized_logistic": "levels"}
 
 
 def choices(family: str) -> list[str]:
@@ -53,10 +54,11 @@ def refusal(*chosen: tuple[str, str]) -> str | None:
         else:
             model[family] = dict(value)
     likelihood = dict(chosen).get("likelihood", "bernoulli")
-    levels = 16 if likelihood == "binomial" else None
+    kind = DATA_KIND.get(likelihood, "continuous")
+    levels = 16 if kind == "levels" else None
     if levels:
-        model["likelihood"] = {"kind": likelihood, "trials": levels}
-    facts = DataFacts(SHAPE, DATA_KIND.get(likelihood, "continuous"), levels)  # pyright: ignore[reportArgumentType]
+        model["likelihood"] = {"kind": likelihood, "levels": levels}
+    facts = DataFacts(SHAPE, kind, levels)  # pyright: ignore[reportArgumentType]
     try:
         built = build(load_recipe({"name": "pair", "model": model, "objective": dict(objective)}), facts)
     except RecipeError as error:

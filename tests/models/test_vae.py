@@ -38,6 +38,7 @@ def test_evidence_against_a_dense_gaussian() -> None:
         (Factory("decoder", "mlp", {"hidden": (3,)}), Factory("likelihood", "gaussian")),
         (Factory("decoder", "mlp", {"hidden": ()}), Factory("likelihood", "bernoulli")),
         (Factory("decoder", "mlp", {"hidden": ()}), Factory("likelihood", "gaussian", {"mean_activation": "sigmoid"})),
+        (Factory("decoder", "mlp", {"hidden": ()}), Factory("likelihood", "gaussian", {"noise": "imagewise"})),
     ],
 )
 def test_no_evidence_where_there_is_no_closed_form(decoder: Factory, likelihood: Factory) -> None:
@@ -194,3 +195,6 @@ def test_drawn_flat_coordinates_have_the_density_of_flat_coordinates(prior: str)
 def test_a_prior_made_of_posteriors_needs_an_encoder() -> None:
     with pytest.raises(RecipeError, match="made of posteriors of pseudo-inputs"):
         VAE((1, 2, 2), latent_dim=2, encoder=None, prior=Factory("prior", "vamp"))
+    encoder = Factory("encoder", "mlp", {"normalization": "batch"})
+    with pytest.raises(RecipeError, match="statistics would enter the encoder's batch normalization"):
+        VAE((1, 2, 2), latent_dim=2, encoder=encoder, prior=Factory("prior", "vamp"))

@@ -22,7 +22,7 @@ def build(likelihood, kind, levels=None, **sections):
     ("facts", "kind", "options", "why"),
     [
         (DataFacts(SHAPE, "binary", 255), "bernoulli", {}, "because the pixels are binary"),
-        (DataFacts(SHAPE, "levels", 16), "binomial", {"trials": 16}, "because the pixels are integers from 0 to 16"),
+        (DataFacts(SHAPE, "levels", 16), "binomial", {"levels": 16}, "because the pixels are integers from 0 to 16"),
         (DataFacts(SHAPE, "levels", 255), "gaussian", {"learned": True}, "because the pixels are 8-bit"),
         (DataFacts(SHAPE, "continuous", None), "gaussian", {"learned": True}, "because the pixels are continuous"),
     ],
@@ -66,13 +66,32 @@ def test_a_gray_protocol_without_effect_is_refused(likelihood, kind):
         build(likelihood, kind, 255, gray_protocol=True)
 
 
-def test_a_binomial_needs_the_datas_levels():
-    assert build({"kind": "binomial", "trials": 16}, "levels", 16).measure == "probability"
-    assert build({"kind": "binomial", "trials": 1}, "binary", 255).measure == "probability"
-    with pytest.raises(RecipeError, match=r"model.likelihood.trials: got 255; the pixels are integers from 0 to 16"):
-        build("binomial", "levels", 16)
+@pytest.mark.parametrize("kind", ["binomial", "discretized_logistic"])
+def test_a_probability_of_levels_needs_the_datas_levels(kind):
+    assert build(kind, "levels", 255).measure == "probability"
+    assert build({"kind": kind, "levels": 16}, "levels", 16).measure == "probability"
+    assert build({"kind": kind, "levels": 1}, "binary", 255).measure == "probability"
+    with pytest.raises(RecipeError, match=r"likelihood.levels: got 255; .* from 0 to 16\n  hint: .*levels=16, or"):
+        build(kind, "levels", 16)
     with pytest.raises(RecipeError, match="probability of integer gray levels; these pixels are continuous"):
-        build("binomial", "continuous", 16)
+        build(kind, "continuous", 16)
+
+
+def test_wrong_keys_of_a_likelihood_are_refused():
+    for key, value in (("beta_nll", 1.5), ("noise", "patchwise"), ("levels", 255)):
+        with pytest.raises(RecipeError, match=rf"model\.likelihood\.{key}"):
+            build({"kind": "gaussian", key: value}, "continuous")
+    with pytest.raises(RecipeError, match=r"model\.likelihood\.learned: it has no effect with pixelwise noise"):
+        build({"kind": "gaussian", "noise": "pixelwise", "learned": True}, "continuous")
+
+
+def test_beta_nll_is_refused_by_an_objective_of_the_true_likelihood():
+    likelihood = {"kind": "gaussian", "noise": "pixelwise", "beta_nll": 0.5}
+    assert build(likelihood, "continuous").model.likelihood.has_surrogate
+    with pytest.raises(
+        RecipeError, match="objective 'iwae' is a function of the true likelihood; likelihood 'gaussian'"
+    ):
+        build(likelihood, "continuous", objective="iwae")
 
 
 def test_a_density_is_labeled_unless_the_pixels_are_continuous():

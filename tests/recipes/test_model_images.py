@@ -26,7 +26,11 @@ def bernoulli():
 
 
 def binomial():
-    return built({"kind": "binomial", "trials": 16}, kind="levels", levels=16)
+    return built({"kind": "binomial", "levels": 16}, kind="levels", levels=16)
+
+
+def logistic():
+    return built({"kind": "discretized_logistic", "levels": 16}, kind="levels", levels=16)
 
 
 def gaussian():
@@ -52,8 +56,8 @@ def with_nan():
 
 @pytest.mark.parametrize(
     ("make", "x", "scale"),
-    [(bernoulli, pixels(1), 1), (binomial, pixels(16), 16), (gaussian, pixels(255), 255)],
-    ids=["bernoulli", "binomial", "gaussian"],
+    [(bernoulli, pixels(1), 1), (binomial, pixels(16), 16), (logistic, pixels(16), 16), (gaussian, pixels(255), 255)],
+    ids=["bernoulli", "binomial", "discretized_logistic", "gaussian"],
 )
 def test_every_form_of_the_same_images_gives_the_same_number(make, x, scale):
     whole = make()
@@ -78,6 +82,7 @@ def test_every_form_of_the_same_images_gives_the_same_number(make, x, scale):
         (bernoulli, pixels(255), r"expected pixels in \{0, 1\} for a Bernoulli.*gray levels 0 to 255\n.*binarize them"),
         (bernoulli, torch.full((2, 1, 4, 3), 0.3), r"expected pixels in \{0, 1\}.*floats in between\n.*gray_protocol"),
         (binomial, pixels(17), "expected gray levels 0 to 16; got 0 to 17"),
+        (logistic, pixels(17), "expected gray levels 0 to 16; got 0 to 17"),
         (binomial, pixels(255).float() / 255, "expected gray levels k/16; got floats in between"),
         (binomial, np.full((2, 4, 3), 16.0), r"expected floats in \[0, 1\]; got 16 to 16"),
         (gaussian, pixels(255).float(), r"expected floats in \[0, 1\]; got 9 to 255\n.*divide by the largest"),

@@ -122,8 +122,8 @@ def test_a_likelihood_left_open_stays_open():
     assert read_component("m.likelihood", "likelihood", None, Factory("likelihood", "brick")) is AUTO_LIKELIHOOD
     assert read_component("m.likelihood", "likelihood", "auto") is AUTO_LIKELIHOOD
     assert plain(AUTO_LIKELIHOOD) == {"kind": "auto"}
-    with pytest.raises(RecipeError, match=r"m\.likelihood\.trials: unknown key; no keys are expected here"):
-        read_component("m.likelihood", "likelihood", {"kind": "auto", "trials": 3})
+    with pytest.raises(RecipeError, match=r"m\.likelihood\.levels: unknown key; no keys are expected here"):
+        read_component("m.likelihood", "likelihood", {"kind": "auto", "levels": 3})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ def keep(value: Tensor) -> Tensor:
 class TileUnits:
     """One latent group of a tile of T images, summed over samples.
 
-    The posterior mean of an image is the mean of q where q is a Gaussian that x alone determines, else the mean over
-    samples (of the conditional mean where there is one, as in a ladder's lower groups).
+    The posterior mean of an image is the mean of q where prior and posterior are Gaussians and x alone determines
+    q, else the mean over samples (of the conditional mean where there is one, as in a ladder's lower groups).
     """
 
     def __init__(self, num_images: int) -> None:

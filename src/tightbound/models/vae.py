@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal
 
 from tightbound import networks, posteriors, priors  # noqa: F401  (registers the defaults)
-from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model, PixelDistribution, Posterior, Prior
+from tightbound.core import Draw, Encoder, Encoding, LatentGroup, Likelihood, Model, PixelDistribution, Posterior, Prior
 from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
 from tightbound.numerics import Gaussian as GaussianValue
@@ -47,15 +47,12 @@ class VAE(Model):
         super().__init__()
         self.image_shape = image_shape
         self.latent_dim = latent_dim
-        self.encoder = None if encoder is None else encoder(image_shape=image_shape)
+        self.encoder: Encoder | None = None if encoder is None else encoder(image_shape=image_shape)
         feature_dim = 0 if self.encoder is None else self.encoder.feature_dim
         self.posterior: Posterior = posterior(feature_dim=feature_dim, latent_dim=latent_dim)
         self.prior: Prior = prior(latent_dim=latent_dim, image_shape=image_shape)
-        if self.encoder is None and self.prior.pseudo_inputs is not None:
-            raise RecipeError(
-                "model.prior: it is made of posteriors of pseudo-inputs, and without an encoder these are all one",
-                hint="give model.encoder, or use model.prior=mixture",
-            )
+        if self.prior.pseudo_inputs is not None:
+            _check_pseudo_inputs(self.encoder)
         self.likelihood: Likelihood = likelihood(image_shape=image_shape)
         self.decoder = decoder(
             latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
@@ -160,3 +157,18 @@ class VAE(Model):
     def _params(self, z: Tensor) -> Tensor:
         """(*rows, D) -> (*rows, P, H, W): all rows in one batch."""
         return self.decoder(z.reshape(-1, z.shape[-1])).unflatten(0, z.shape[:-1])
+
+
+def _check_pseudo_inputs(encoder: Encoder | None) -> None:
+    """Refuses an encoder that cannot make a prior of pseudo-inputs."""
+    if encoder is None:
+        raise RecipeError(
+            "model.prior: it is made of posteriors of pseudo-inputs, and without an encoder these are all one",
+            hint="give model.encoder, or use model.prior=mixture",
+        )
+    if "batch_dependent" in encoder.capabilities:
+        raise RecipeError(
+            "model.prior: it is made of posteriors of pseudo-inputs, whose statistics would enter the encoder's batch "
+            "normalization",
+            hint="use model.encoder.normalization=weight or group, or model.prior=mixture",
+        )

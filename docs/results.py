@@ -1,0 +1,271 @@
+"""Writes docs/results.md from docs/published.yaml and the rows of docs/results: `make results`.
+
+A test keeps the committed page up to date. Rows are written by `tightbound reproduce RECIPE --rows docs/results`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tightbound.commands.beside import ours, write_mean
+from tightbound.recipes.published import Quantity
+from tightbound.recipes.seeds import mean_over, paired_difference
+from tightbound.recipes.source import shipped
+from tightbound.report.formatting import MINUS, count, duration, percent, with_error
+
+HERE = Path(__file__).parent
+PAGE, PUBLISHED, ROWS = HERE / "results.md", HERE / "published.yaml", HERE / "results"
+INTRODUCTION = """# Results
+
+Made by `make results` from [published.yaml](published.yaml) and the rows in [results](results); do not edit. Every
+number of ours is computed from a row, and a row has the command that makes it again. Nats per image unless a name says
+otherwise; −log p(x) is bounded from above by K samples an image, in evaluation mode. ± is the standard error over
+seeds, and with one seed the Monte Carlo error, where there is one. Published numbers are quoted with their digits.
+Those of another protocol are not comparable, and MNIST stands for five different data sets ([C12](#c12)).
+"""
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Mapping[int, Row]]
+
+
+def page(rows: Rows | None = None) -> str:
+    """The page's text.
+
+    Args:
+        rows: by recipe and seed; None reads docs/results.
+    """
+    rows = read_rows() if rows is None else rows
+    content = read_published()
+    lines = [INTRODUCTION]
+    for source in content["sources"]:
+        lines += [*source_lines(source, rows), ""]
+    for comparison in content["comparisons"]:
+        lines += [*comparison_lines(comparison, rows), ""]
+    lines += [*row_lines(rows), "", "## Footnotes", ""]
+    for mark, text in content["footnotes"].items():
+        lines += [f"**{mark}**{anchor(mark)} {text}", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def read_published() -> dict[str, Any]:
+    """The content of published.yaml; every number as text, so that no digit is lost."""
+    return yaml.load(PUBLISHED.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+def read_rows(folder: Path = ROWS) -> dict[str, dict[int, Row]]:
+    """The rows of a folder, by recipe and seed."""
+    found: dict[str, dict[int, Row]] = {}
+    for path in sorted(folder.glob("*.json")):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(row["recipe"], {})[row["seed"]] = row
+    return {recipe: dict(sorted(seeds.items())) for recipe, seeds in sorted(found.items())}
+
+
+def source_lines(source: Mapping[str, Any], rows: Rows) -> Iterator[str]:
+    """One code base: a line for each of its published numbers."""
+    yield from (f"## {source['title']}", "", f"Published with {source['where']}.", "")
+    if "note" in source:
+        yield from (source["note"], "")
+    yield from head("", "data", "model", "published", "ours", "notes")
+    for line in source["lines"]:
+        marks = ", ".join(f"[{mark}](#{mark.lower()})" for mark in line["marks"])
+        notes = " ".join(filter(None, (line.get("remark", "").strip(), marks)))
+        published = "<br>".join(map(published_text, line["values"]))
+        yield cells(f"**{line['id']}**", line["data"], line["model"], published, ours_text(line, rows), notes)
+    for table in source.get("tables", ()):
+        yield from (
+            "",
+            f"{table['title']} ({' and '.join(table['lines'])}, as published).",
+            "",
+            *head(*table["columns"]),
+        )
+        for numbers in table["rows"]:
+            yield cells(*numbers)
+    recipes = [name for line in source["lines"] for name in line.get("recipes", ())]
+    yield from test_image_lines([name for name in recipes if name in rows], rows)
+
+
+def published_text(value: Mapping[str, Any]) -> str:
+    """One published number, with what it is of: ``−log p(x), K = 100, test: 79.47``."""
+    name = (
+        quantity_of(value).label
+        if "metric" in value
+        else value["name"] + (f", {split(value)}" if "value" in value else "")
+    )
+    number = value["text"] if "text" in value else value["value"].replace("-", MINUS)
+    parts = (
+        f"{value['of']}: " if "of" in value else "",
+        name,
+        ": ",
+        "about " if value.get("approximate") else "",
+        number,
+    )
+    return "".join(parts)
+
+
+def quantity_of(value: Mapping[str, Any]) -> Quantity:
+    """What a published number is of."""
+    return Quantity(value["metric"], split(value), int(value["samples"]) if "samples" in value else None)
+
+
+def split(value: Mapping[str, Any]) -> str:
+    """Of the data."""
+    return value.get("split", "test")
+
+
+def ours_text(line: Mapping[str, Any], rows: Rows) -> str:
+    """Our numbers in the order of the published ones, with their rows; or why there are none."""
+    if "missing" in line:
+        return f"none yet: {line['missing']}"
+    return "<br>".join(recipe_text(name, line["values"], rows) for name in line["recipes"])
+
+
+def recipe_text(name: str, values: Sequence[Mapping[str, Any]], rows: Rows) -> str:
+    """Our numbers by one recipe."""
+    if name not in rows:
+        return f"none yet: {'no row of' if name in shipped() else 'there is no recipe'} `{name}`"
+    seeds = list(rows[name].values())
+    written = [
+        f"{quantity_of(value).label}: {number(quantity_of(value), seeds)}" for value in values if "metric" in value
+    ]
+    return "<br>".join([*written, f"`{name}`, {links(seeds)}"])
+
+
+def number(quantity: Quantity, seeds: Sequence[Row]) -> str:
+    """The mean over seeds with its error, or why there is none."""
+    found = ours(quantity, seeds)
+    return f"none: {found}" if isinstance(found, str) else write_mean(quantity, *found)
+
+
+def links(seeds: Sequence[Row]) -> str:
+    """``seeds [0](...), [1](...)``."""
+    listed = ", ".join(f"[{row['seed']}](results/{row['recipe']}-{row['seed']}.json)" for row in seeds)
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {listed}"
+
+
+def test_image_lines(names: Sequence[str], rows: Rows) -> Iterator[str]:
+    """What the recipes of a source give on test images, and the end of their training."""
+    if not names:
+        return
+    metrics = ("elbo", "log_likelihood", "kl", "rmse", "mae")
+    labels = (
+        "ELBO",
+        "log p(x | z)",
+        "KL",
+        "RMSE",
+        "MAE",
+        "−log p(x)",
+        "ELBO of the last 100 logged steps, training mode",
+    )
+    yield from ("", "The same runs on all test images.", "", *head("recipe", *labels, "rows"))
+    for name in names:
+        seeds = list(rows[name].values())
+        samples = seeds[0]["evaluations"][0]["samples"]
+        tested = [number(Quantity(metric, "test"), seeds) for metric in metrics]
+        bound = f"{number(Quantity('nll', 'test', samples), seeds)} (K = {count(samples)})"
+        yield cells(f"`{name}`", *tested, bound, last_steps_text(seeds), links(seeds))
+
+
+def last_steps_text(seeds: Sequence[Row]) -> str:
+    """The mean over the last logged steps; of one seed with the error over these steps."""
+    found = [row["last_steps"]["elbo"] for row in seeds]
+    mean = mean_over([one["mean"] for one in found])
+    return with_error(mean.value, found[0]["standard_error"] if mean.error is None else mean.error)
+
+
+def comparison_lines(comparison: Mapping[str, Any], rows: Rows) -> Iterator[str]:
+    """Recipes that differ in one thing, and their differences within a seed."""
+    baseline = comparison["baseline"]
+    yield from (
+        f"## {comparison['title']}",
+        "",
+        f"Differences are to `{baseline}`, within each seed; higher is better.",
+        "",
+    )
+    yield from head("recipe", "ELBO", "log p(x)", "images with k̂ > 0.7", "ELBO − its", "log p(x) − its", "rows")
+    for name in (baseline, *comparison["recipes"]):
+        if name not in rows:
+            state = "no row yet" if name in shipped() else "no such recipe yet"
+            yield cells(f"`{name}`", state, *[""] * 5)
+            continue
+        seeds = list(rows[name].values())
+        mains = [row["evaluations"][0] for row in seeds]
+        bound = f"{comparison_mean(mains, 'log_likelihood')} (K = {count(mains[0]['samples'])})"
+        differences = [difference_text(rows, name, baseline, key) for key in ("elbo", "log_likelihood")]
+        yield cells(f"`{name}`", comparison_mean(mains, "elbo"), bound, uneven_text(mains), *differences, links(seeds))
+
+
+def uneven_text(mains: Sequence[Row]) -> str:
+    """How many images have weights too uneven for the error of their bound to mean anything, over all seeds."""
+    fractions = [main["pareto_k_over_0_7"] for main in mains]
+    return "not known" if None in fractions else percent(mean_over(fractions).value)
+
+
+def comparison_mean(mains: Sequence[Row], key: str) -> str:
+    """The mean over seeds; of one seed with the Monte Carlo error, where it is known."""
+    mean = mean_over([main[key] for main in mains])
+    known = mains[0]["standard_error"] if key == "log_likelihood" else None
+    return with_error(mean.value, known if mean.error is None else mean.error)
+
+
+def difference_text(rows: Rows, name: str, baseline: str, key: str) -> str:
+    """The paired difference with its error over seeds, and over how many seeds."""
+    if name == baseline or baseline not in rows:
+        return ""
+    values = ({seed: row["evaluations"][0][key] for seed, row in rows[one].items()} for one in (name, baseline))
+    mean = paired_difference(*values)
+    if mean is None:
+        return "no seed in common"
+    return f"{with_error(mean.value, mean.error)} ({mean.seeds} seed{'' if mean.seeds == 1 else 's, paired'})"
+
+
+def row_lines(rows: Rows) -> Iterator[str]:
+    """Every row: how it was made and how long that took."""
+    yield from (
+        "## Rows",
+        "",
+        "The commit is that of the source; * says that files of the package had been changed.",
+        "",
+    )
+    yield from head("row", "command", "commit", "seed", "log p(x)", "parameters", "training", "evaluation", "machine")
+    for seeds in rows.values():
+        for row in seeds.values():
+            commit = (
+                f"`{row['commit'][:7]}`" + {True: "", False: "\\*", None: " (not recorded by the run)"}[row["clean"]]
+            )
+            yield cells(
+                f"[{row['recipe']}-{row['seed']}](results/{row['recipe']}-{row['seed']}.json)",
+                f"`{row['command']}`",
+                "; ".join(filter(None, (commit, row["note"]))),
+                str(row["seed"]),
+                with_error(row["value"], row["error"]),
+                count(row["parameters"]),
+                duration(row["training_seconds"]),
+                duration(row["evaluation_seconds"]),
+                row["machine"],
+            )
+
+
+def head(*names: str) -> tuple[str, str]:
+    """The first two lines of a table."""
+    return cells(*names), "|---" * len(names) + "|"
+
+
+def cells(*texts: str) -> str:
+    """A line of a table."""
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def anchor(mark: str) -> str:
+    """A place that footnote marks lead to."""
+    return f'<a id="{mark.lower()}"></a>'
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

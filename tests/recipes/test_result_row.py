@@ -1,0 +1,147 @@
+"""Result rows: the numbers are those of the run's own files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tightbound.errors import RunError
+from tightbound.recipes.recipe import load_recipe
+from tightbound.recipes.result_row import (
+    find_evaluation,
+    last_minibatch,
+    last_steps,
+    metrics_rows,
+    result_row,
+    settle_commits,
+    write_row,
+)
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def with_checkouts(run, *checkouts):
+    return dataclasses.replace(run, resolved={**run.resolved, "checkouts": list(checkouts)})
+
+
+def training(step, elbo, **more):
+    return {"step": step, "elbo": elbo, "log_likelihood": elbo + 1, "kl": 1.0, "skipped_steps": 0, **more}
+
+
+def test_the_row_has_the_runs_own_numbers_unrounded(trained, tmp_path):
+    row = result_row(with_checkouts(trained, {"commit": COMMIT, "changed": False}), "tightbound reproduce tiny")
+    read = json.loads(write_row(row, tmp_path / "rows").read_text())
+    assert (tmp_path / "rows" / "digits-vae-0.json").is_file()
+    evaluation = json.loads((trained.folder / "evaluation.json").read_text())
+    lines = [json.loads(line) for line in (trained.folder / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["split"] == "train"][-1]
+    assert read["evaluations"] == evaluation
+    main = evaluation[0]
+    assert (read["value"], read["error"], read["error_images"]) == (
+        main["log_likelihood"],
+        main["standard_error"],
+        main["standard_error_images"],
+    )
+    assert (read["protocol"], read["sentence"]) == (main["protocol"], main["sentence"])
+    assert (read["training_seconds"], read["evaluation_seconds"]) == (
+        max(line["seconds"] for line in lines),
+        main["seconds"],
+    )
+    assert [read["last_minibatch"][name] for name in ("elbo", "kl", "steps")] == [last["elbo"], last["kl"], 6]
+    assert read["parameters"] == trained.build().num_parameters
+    assert (read["recipe"], read["seed"], read["commit"], read["clean"]) == ("digits-vae", 0, COMMIT, True)
+    assert read["command"] == "tightbound reproduce tiny"
+    assert read["versions"] == trained.resolved["versions"]
+    assert read["machine"].startswith(trained.resolved["processor"])
+
+
+def test_further_evaluations_follow_the_one_that_the_recipe_asks_for(copied):
+    path = copied.folder / "evaluation.json"
+    asked = json.loads(path.read_text())[0]
+    other = {**asked, "samples": 7, "log_likelihood": 1.0}
+    path.write_text(json.dumps([other, asked]))
+    row = result_row(with_checkouts(copied, None), "", commit=COMMIT)
+    assert row["evaluations"] == [asked, other]
+    assert row["value"] == asked["log_likelihood"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"samples": 31}, {"limit": 11}, {"limit": None}, {"seed": 1}, {"split": "train"}, {"checkpoint": "last"}],
+)
+def test_an_evaluation_with_other_settings_is_not_the_one_asked_for(trained, change):
+    asked = {"samples": 30, "limit": 12}
+    for given, there in ((asked, True), (asked | change, False)):
+        (settings,) = load_recipe("digits-vae", [{"evaluation": [given]}]).evaluation
+        assert (find_evaluation(trained, settings) is not None) is there
+
+
+def test_all_images_are_asked_for_where_the_limit_is_beyond_them(copied):
+    path = copied.folder / "evaluation.json"
+    row = {**json.loads(path.read_text())[0], "images": 300}
+    path.write_text(json.dumps([row]))
+    for limit in ("null", "300", "1000"):
+        (settings,) = load_recipe("digits-vae", [f"evaluation=[{{samples: 30, limit: {limit}}}]"]).evaluation
+        assert find_evaluation(copied, settings) == row
+
+
+def test_the_last_minibatch_says_how_many_steps_it_averages():
+    rows = [training(50, -9.0), training(100, -8.0, skipped_steps=3, loss=8.5, rmse=0.2)]
+    expected = {"step": 100, "steps": 47, "elbo": -8.0, "log_likelihood": -7.0, "kl": 1.0, "rmse": 0.2, "mae": None}
+    assert last_minibatch(rows) == {**expected, "objective": -8.5}
+    alone = last_minibatch([training(6, -9.0)])
+    assert (alone["steps"], alone["rmse"], alone["objective"]) == (6, None, None)
+
+
+def test_the_last_hundred_rows_give_a_mean_and_its_standard_error():
+    elbo = np.random.default_rng(0).normal(-90, 3, 130)
+    summary = last_steps([training(5 * (i + 1), value) for i, value in enumerate(elbo)])
+    assert (summary["rows"], summary["steps"]) == (100, 500)
+    assert summary["elbo"]["mean"] == pytest.approx(elbo[30:].mean(), rel=1e-14)
+    assert summary["elbo"]["standard_error"] == pytest.approx(elbo[30:].std(ddof=1) / 10, rel=1e-12)
+    assert summary["rmse"] is None
+    few = last_steps([training(2, -1.0), training(4, -3.0), {"step": 6, "skipped_steps": 2}])
+    assert (few["rows"], few["steps"], few["elbo"]["mean"]) == (3, 6, -2.0)
+    assert few["elbo"]["standard_error"] == pytest.approx(math.sqrt(2) / math.sqrt(2))
+
+
+def test_the_commit_is_the_runs_or_the_given_one(tmp_path):
+    first, second = {"commit": COMMIT, "changed": True}, {"commit": "f" * 40, "changed": False}
+    assert settle_commits(tmp_path, [first, second], None) == [first, second]
+    assert settle_commits(tmp_path, [first], COMMIT[:7]) == [first]
+    for said in (None, [], [None], [None, second]):
+        assert settle_commits(tmp_path, said, "abcdef0") == [{"commit": "abcdef0", "changed": None}]
+        with pytest.raises(
+            RunError, match=r"does not say with which commit it was made\n  hint: give it with --commit"
+        ):
+            settle_commits(tmp_path, said, None)
+    with pytest.raises(RunError, match=f"says that it was made with commit {COMMIT}, not abcdef0\n  hint: --commit is"):
+        settle_commits(tmp_path, [first], "abcdef0")
+
+
+def test_a_run_gone_on_with_at_another_commit_says_so(trained):
+    first, second = {"commit": COMMIT, "changed": False}, {"commit": "f" * 40, "changed": True}
+    row = result_row(with_checkouts(trained, first, second), "")
+    assert (row["commit"], row["clean"], row["note"]) == (COMMIT, False, f"gone on with at {'f' * 40}")
+    assert result_row(with_checkouts(trained, None), "", commit="abcdef0")["clean"] is None
+
+
+def test_an_unfinished_run_has_no_row(copied):
+    (copied.folder / "evaluation.json").write_text("[]")
+    with pytest.raises(RunError, match=r"lacks an evaluation that its recipe asks for\n  hint: finish the run first"):
+        result_row(with_checkouts(copied, {"commit": COMMIT, "changed": False}), "")
+
+
+def test_a_damaged_training_log_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"metrics\.jsonl is damaged: .*No such file"):
+        metrics_rows(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"split": "tra')
+    with pytest.raises(RunError, match=r"metrics\.jsonl is damaged: "):
+        metrics_rows(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"split": "validation"}\n')
+    with pytest.raises(RunError, match=r"metrics\.jsonl has no row of training"):
+        metrics_rows(tmp_path)
