@@ -28,6 +28,8 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("objective", "elbo, kl: analytic"): {"kind": "elbo", "kl": "analytic"},
     ("objective", "elbo, free bits per unit"): {"kind": "elbo", "free_bits": 0.1, "free_bits_per": "unit"},
 }
+# Fewer than the default, as nothing here depends on how many.
+SMALL: Mapping[tuple[str, str], Mapping[str, Any]] = {("prior", "vamp"): {"components": 20}}
 DATA_KIND = {"bernoulli": "binary", "binomial": "levels", "discretized_logistic": "levels"}
 
 
@@ -52,7 +54,7 @@ def refusal(*chosen: tuple[str, str]) -> str | None:
         if family == "objective":
             objective = value
         else:
-            model[family] = dict(value)
+            model[family] = {**value, **SMALL.get((family, name), {})}
     likelihood = dict(chosen).get("likelihood", "bernoulli")
     kind = DATA_KIND.get(likelihood, "continuous")
     levels = 16 if kind == "levels" else None

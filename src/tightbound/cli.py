@@ -333,6 +333,6 @@ def _with_value_of_dims(args: list[str]) -> list[str]:
     """``--dims`` without a value, at the end or before another option or RUN, gets ``active``."""
     given: list[str] = []
     for item, following in zip(args, [*args[1:], "--"], strict=True):
-        alone = item == "--dims" and (following.startswith("-") or Path(following).exists())
+        alone = item == "--dims" and (following.startswith("-") or os.path.exists(following))
         given += [item, "active"] if alone else [item]
     return given

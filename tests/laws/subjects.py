@@ -11,36 +11,49 @@ from torch import Tensor
 
 from tightbound.models import VAE
 from tightbound.numerics import soft_clamp
+from tightbound.posteriors.gaussian import GaussianPosterior
+from tightbound.priors import Mixture, Vamp
 from tightbound.recipes.build import build
 from tightbound.recipes.components import load_components
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
 from tightbound.registry import Factory, kinds
 
-# What a component needs beyond its defaults to make a well-behaved integrand; everything else runs on defaults.
+# What a component needs beyond its defaults to make a well-behaved integrand; everything else runs on defaults. A name
+# is a kind or, with a comma, a variant of one.
 OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
-    ("likelihood", "binomial"): {"trials": 3},
+    ("likelihood", "binomial"): {"levels": 3},
+    ("likelihood", "discretized_logistic"): {"levels": 3, "scale": 0.3},
     ("likelihood", "gaussian"): {"scale": 0.7},
+    ("likelihood", "gaussian, imagewise"): {"noise": "imagewise", "scale": 0.7},
+    ("likelihood", "gaussian, pixelwise"): {"noise": "pixelwise", "scale": 0.7},
+    ("prior", "mixture"): {"components": 3},
     ("prior", "standard_normal"): {"scale": 0.8},
+    ("prior", "vamp"): {"components": 3},
     ("posterior", "diagonal"): {"log_scale_offset": 0.4},
     ("posterior", "full_covariance"): {"log_scale_offset": 0.4},
 }
 
-
-KINDS: dict[str, Any] = {"bernoulli": "binary", "binomial": "levels"}
+# Kind of the pixels and their levels; else continuous.
+PIXELS: dict[str, tuple[Any, int]] = {
+    "bernoulli": ("binary", 1),
+    "binomial": ("levels", 3),
+    "discretized_logistic": ("levels", 3),
+}
 
 
 def recipe_of(family: str, kind: str) -> dict[str, Any]:
     """A component with the options that the laws need, as a recipe has it."""
-    return {"kind": kind, **OPTIONS.get((family, kind), {})}
+    return {"kind": kind.partition(",")[0], **OPTIONS.get((family, kind), {})}
 
 
 def combinations() -> Iterator[tuple[str, str, str]]:
-    """Every posterior × prior × likelihood in the registry."""
+    """Every posterior × prior × likelihood in the registry, variants of a likelihood among them."""
     load_components()
+    variants = [name for family, name in OPTIONS if family == "likelihood" and "," in name]
     for posterior in kinds("posterior"):
         for prior in kinds("prior"):
-            for likelihood in kinds("likelihood"):
+            for likelihood in [*kinds("likelihood"), *variants]:
                 yield posterior, prior, likelihood
 
 
@@ -69,7 +82,6 @@ def small_vae(
 ) -> VAE:
     """A nonlinear VAE of 2 × 2 images with random parameters, built from a recipe."""
     network = {"kind": network_kind, "hidden": [4], "activation": "tanh"}
-    levels = OPTIONS["likelihood", "binomial"]["trials"] if likelihood == "binomial" else None
     recipe = load_recipe(
         {
             "name": "small",
@@ -83,16 +95,34 @@ def small_vae(
             },
         }
     )
-    model = build(recipe, DataFacts((1, 2, 2), KINDS.get(likelihood, "continuous"), levels)).model.double()
+    facts = DataFacts((1, 2, 2), *PIXELS.get(likelihood, ("continuous", None)))
+    model = build(recipe, facts).model.double()
     assert isinstance(model, VAE)
-    return randomize(model, spread).eval()
+    return fit_the_grid(randomize(model, spread)).eval()
+
+
+def fit_the_grid(model: VAE) -> VAE:
+    """Narrows random priors whose tails would lie beyond the grid of z, which ends at 8.
+
+    A mixture's scales vary by component and unit, so that the widest is what counts; a VampPrior is as wide as q.
+    """
+    if isinstance(model.prior, Mixture):
+        with torch.no_grad():
+            model.prior.raw_log_scale.sub_(0.5)
+    if isinstance(model.prior, Vamp):
+        for part in model.posterior.modules():
+            if isinstance(part, GaussianPosterior):
+                part.log_scale_offset = -0.6
+    return model
 
 
 def small_images(likelihood: str, count: int = 3) -> Tensor:
     """Images (count, 1, 2, 2) of the kind that a likelihood scores."""
     uniform = torch.rand(count, 1, 2, 2, generator=torch.Generator().manual_seed(7))
-    levels = {"bernoulli": 1, "binomial": OPTIONS["likelihood", "binomial"]["trials"]}.get(likelihood)
-    return uniform if levels is None else (uniform * levels).round() / levels
+    if likelihood not in PIXELS:
+        return uniform
+    _, levels = PIXELS[likelihood]
+    return (uniform * levels).round() / levels
 
 
 def linear_gaussian(

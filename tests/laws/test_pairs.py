@@ -24,8 +24,16 @@ def tables() -> ModuleType:
 def test_every_pair_trains_or_is_refused_with_a_reason(tables: ModuleType) -> None:
     refused = {(left, right): reason for left, right in tables.pairs() if (reason := tables.refusal(left, right))}
     unit = ("objective", "elbo, free bits per unit")
+    analytic = ("objective", "elbo, kl: analytic")
     pair = (("posterior", "full_covariance"), unit)
-    assert list(refused) == [pair]
+    mixtures = [(("prior", kind), objective) for kind in ("mixture", "vamp") for objective in (analytic, unit)]
+    surrogate = (("likelihood", "gaussian, beta_nll"), ("objective", "iwae"))
+    assert list(refused) == [pair, *mixtures, surrogate]
+    for (_, kind), objective in mixtures:
+        needed = "that are Gaussian" if objective == analytic else "whose units are independent"
+        reason = f"objective 'elbo' as configured needs q(z|x) and p(z) {needed}; prior {kind!r} is not"
+        assert refused[("prior", kind), objective] == reason
+    assert "objective 'iwae' is a function of the true likelihood; likelihood 'gaussian' trains" in refused[surrogate]
     assert "needs q(z|x) and p(z) whose units are independent; posterior 'full_covariance'" in refused[pair]
 
 

@@ -60,7 +60,7 @@ def test_a_spread_far_below_a_level_keeps_its_digits_in_float32() -> None:
 @pytest.mark.parametrize("location", [-30.0, -0.5, 0.0, 100 / 255, 0.7, 1.0, 30.0])
 @pytest.mark.parametrize("raw", [-1e4, -20.0, 0.0, 20.0, 60.0])
 def test_float32_is_float64_far_out(location: float, raw: float) -> None:
-    """Values and gradients, for the smallest scale that the floor allows and for huge ones; gradcheck covers float64."""
+    """Values and gradients at the smallest scale that the floor allows and at huge ones; gradcheck covers float64."""
     likelihood = DiscretizedLogistic((1, 1, 1))
     x = torch.tensor([0, 1, 100, 254, 255]).reshape(-1, 1, 1, 1) / 255
     values, slopes = [], []

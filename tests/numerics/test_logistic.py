@@ -20,7 +20,7 @@ def sigmoid(value: Decimal) -> Decimal:
 def test_value_and_gradient_far_out(low: float, gap: float, dtype: torch.dtype, tolerance: float) -> None:
     arguments = [torch.tensor(value, dtype=dtype, requires_grad=True) for value in (low, gap)]
     no = torch.tensor(False)
-    value = logistic_log_mass(*arguments, no, no)
+    value = logistic_log_mass(arguments[0], arguments[1], no, no)
     slopes = torch.autograd.grad(value, arguments)
     with localcontext() as context:
         context.prec = 500  # e^−600 has to be told from 0 beside 1

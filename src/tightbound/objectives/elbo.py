@@ -23,7 +23,7 @@ def honest_parts(draw: Draw, kl: tuple[Tensor, ...]) -> dict[str, Tensor]:
 
 @register("objective", "elbo")
 class ELBO(Objective):
-    """−(1/K) Σ_k [log p(x | z_k)] + β·warm_up·KL, averaged over the batch; minus the loss is a lower bound on log p(x) at β ≥ 1.
+    """−(1/K) Σ_k [log p(x | z_k)] + β·warm_up·KL, averaged over the batch; a bound at β ≥ 1.
 
     Kingma & Welling 2014; β as Higgins et al. 2017; free bits as Kingma et al. 2016, appendix C.8. Nothing is divided
     by pixels, latents or the size of the data set.

@@ -99,7 +99,7 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
         raise RecipeError(
             f"objective {recipe.objective.kind!r} is a function of the true likelihood; "
             f"likelihood {recipe.model.options['likelihood'].kind!r} trains on a surrogate",
-            hint="use objective=elbo, or a likelihood without a surrogate",
+            hint="use objective=elbo, or leave out model.likelihood.beta_nll",
         )
 
 

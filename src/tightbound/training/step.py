@@ -26,15 +26,13 @@ class TrainingStep(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"], noise: Float[Tensor, "K B N"], step: Step) -> Loss:
         """The loss of one batch, nats per image. All randomness is in ``noise``.
 
-        Beside the objective's own, its parts have ``rmse`` and ``mae``, the root mean squared and the mean absolute error
-        of E[x | z] over batch, samples and pixels, and what the likelihood logs.
+        Beside the objective's own, its parts have ``rmse`` and ``mae``, the root mean squared and the mean absolute
+        error of the likelihood's quick mean over batch, samples and pixels, and what the likelihood logs.
         """
         objective, likelihood = self.objective, self.model.likelihood
         draw = self.model.draw(x, objective.num_samples, noise=noise, stop_density=objective.stop_density)
         loss = objective(draw, step)
         params = draw.params.detach()
-        # A mean that is a long sum would cost more than the step; such a likelihood has a quick one for the log.
-        mean = getattr(likelihood, "quick_mean", likelihood.mean)(params)
-        error = x - mean
+        error = x - likelihood.quick_mean(params)
         errors = {"rmse": error.square().mean().sqrt(), "mae": error.abs().mean()}
         return loss._replace(parts={**loss.parts, **errors, **likelihood.logged(params)})
