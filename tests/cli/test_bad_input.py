@@ -116,7 +116,15 @@ def test_bad_data_are_status_3(tightbound, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["evaluate"], ["sample"], ["reconstruct"], ["report"], ["encode", "digits", "--out", "codes.npz"]]
+    "command",
+    [
+        ["evaluate"],
+        ["sample"],
+        ["reconstruct"],
+        ["traverse", "--dims", "0"],
+        ["report"],
+        ["encode", "digits", "--out", "codes.npz"],
+    ],
 )
 def test_a_missing_or_damaged_run_is_status_1(tightbound, copied, tmp_path, command):
     name, *rest = command

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tightbound.report import Evaluation, Pictures, RankedImages, Run
+from tightbound.report.pictures import Codes, Correlations, Interpolation, Pipeline, Traversal
 
 ROW: dict[str, Any] = {
     "method": "importance",
@@ -112,4 +113,24 @@ def pictures(channels: int = 1, height: int = 8, width: int = 6) -> Pictures:
         chosen = {name: PER_IMAGE[name][index] for name in ("log_likelihood", "standard_error", "pareto_k", "label")}
         return RankedImages(images(len(index)), np.array(index), **chosen)
 
-    return Pictures(images(64), images(64), images(11), images(11), images(11) / 2, ranked([0, 2]), ranked([3, 1]))
+    shape = (channels, height, width)
+    z = random.normal(size=(5, 4))
+    moments = {"prior_mean": np.zeros(4), "prior_std": np.ones(4), "units": np.arange(4), "groups": (4,)}
+    correlations = np.array([[1.0, -0.42, 0.1], [-0.42, 1.0, 0.2], [0.1, 0.2, 1.0]])
+    return Pictures(
+        images(64),
+        images(64),
+        images(11),
+        images(11),
+        images(11) / 2,
+        ranked([0, 2]),
+        ranked([3, 1]),
+        encoded=Pipeline(z, images(5), images(5) / 2, **moments, originals=images(5), z_std=0.1 + np.abs(z)),
+        generated=Pipeline(-z, images(5), images(5) / 4, **moments, samples=images(5).round()),
+        interpolation=Interpolation(
+            random.random((3, 3, *shape)), images(4), np.array([3, 7, 12, 40]), np.array([1, 2, 3, 4])
+        ),
+        traversal=Traversal(random.random((2, 7, *shape)), np.array([3, 1]), "sorted by KL, largest first", "0"),
+        codes=Codes(random.normal(size=(60, 4)), np.arange(60) % 10),
+        correlations=Correlations(np.abs(correlations), correlations, 11),
+    )

@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from tightbound.models import VAE
 from tightbound.numerics import generator_for
-from tightbound.registry import Factory
 from tightbound.report import Evaluation, collect_pictures
 from tightbound.report.realism import nearest_distance
 
-
-class Images:
-    """Images whose noise tells the seed: pixel (0, 0) is it."""
-
-    def __init__(self, n: int) -> None:
-        self.pixels = torch.rand(n, 1, 3, 4, generator=torch.Generator().manual_seed(0)).round()
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def fixed(self, start: int, stop: int, seed: int) -> Tensor:
-        x = self.pixels[start:stop].clone()
-        x[:, :, 0, 0] = float(seed == 7)
-        return x
-
-
-def small_model() -> VAE:
-    hidden = {"hidden": (5,)}
-    return VAE(
-        (1, 3, 4), latent_dim=2, encoder=Factory("encoder", "mlp", hidden), decoder=Factory("decoder", "mlp", hidden)
-    )
+from .models import Images, correlated_model, small_model
 
 
 def evaluated(n: int, split: str = "test") -> Evaluation:
@@ -57,6 +35,9 @@ def test_samples_and_reconstructions_are_those_of_the_model() -> None:
         means = torch.sigmoid(model.params_at(epsilon))
         draw = model.draw(images.fixed(0, 16, 3), 1, generator=generator_for(3, "report reconstructions"))
         reconstructions = torch.sigmoid(draw.params[0])
+    assert pictures.sample_means is not None
+    assert pictures.reconstructions is not None
+    assert pictures.uncertainty is not None
     np.testing.assert_allclose(pictures.samples, samples, rtol=1e-6)
     np.testing.assert_allclose(pictures.sample_means, means, rtol=1e-6)
     np.testing.assert_array_equal(pictures.originals, images.fixed(0, 16, 3))
@@ -106,11 +87,45 @@ def test_distances_are_to_images_that_were_not_reconstructed() -> None:
     pictures = collect_pictures(model, images, seed=3)
     references = images.fixed(25, 50, 3).numpy()
     assert pictures.sample_means is not None
+    assert pictures.sample_distance is not None
     expected = nearest_distance(pictures.sample_means, references)
     np.testing.assert_allclose(pictures.sample_distance, expected, rtol=1e-12)
     assert pictures.reconstruction_distance is not None
     assert len(pictures.reconstruction_distance) == 25
     assert collect_pictures(model, Images(31), seed=3).sample_distance is None  # too few to compare
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(np.array_equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(a))
+
+
+def test_latents_are_those_of_the_evaluated_pixels() -> None:
+    model, images = correlated_model(), Images(40, labels=[0, 0, 1, 2, *(36 * [3])])
+    pictures = collect_pictures(model, images, evaluated(40), seed=3)
+    x = torch.cat([images.fixed(i, i + 1, 7) for i in (0, 2, 3, 4)])  # the first of each label, and seed 7
+    with torch.no_grad():
+        means = model.posterior.base(model.encode(x).features).mean
+        corners = torch.sigmoid(model.params_at(means))
+    assert pictures.interpolation is not None
+    assert pictures.interpolation.index.tolist() == [0, 2, 3, 4]
+    assert pictures.interpolation.label is not None
+    assert pictures.interpolation.label.tolist() == [0, 1, 2, 3]
+    assert pictures.interpolation.means.shape == (10, 10, 1, 3, 4)
+    np.testing.assert_allclose(pictures.interpolation.means[[0, 0, -1, -1], [0, -1, 0, -1]], corners, atol=1e-6)
+    assert pictures.encoded is not None
+    np.testing.assert_array_equal(pictures.encoded.originals, images.fixed(0, 5, 7))  # five labels there are not
+    assert pictures.traversal is not None
+    assert pictures.traversal.held_at == "the posterior mean of test image 0"
+    assert pictures.codes is not None
+    assert pictures.codes.mean.shape == (40, 3)
+    assert pictures.correlations is not None
+    assert pictures.correlations.images == 40
+
+
+def test_without_an_encoder_there_is_no_way_between_images() -> None:
+    pictures = collect_pictures(small_model(encoder=None), Images(40), seed=3)
+    assert pictures.interpolation is None
+    assert pictures.traversal is not None
 
 
 def test_collecting_twice_gives_the_same_and_changes_nothing() -> None:
@@ -123,6 +138,8 @@ def test_collecting_twice_gives_the_same_and_changes_nothing() -> None:
         a, b = getattr(first, field.name), getattr(second, field.name)
         if isinstance(a, np.ndarray):
             np.testing.assert_array_equal(a, b)
+        elif is_dataclass(a):
+            assert same(a, b), field.name
     assert model.training
     assert not model.posterior.training
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -134,3 +151,7 @@ def test_a_model_without_held_out_images_still_shows_samples() -> None:
     assert pictures.samples.shape == (64, 1, 3, 4)
     assert set(np.unique(pictures.samples)) == {0.0, 1.0}
     assert pictures.originals is None
+    assert pictures.encoded is pictures.codes is pictures.interpolation is None
+    assert pictures.generated is not None
+    assert pictures.traversal is not None
+    assert pictures.traversal.held_at == "the prior's mean"

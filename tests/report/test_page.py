@@ -112,7 +112,7 @@ def test_details_are_there(page: Page) -> None:
 
 
 def test_every_picture_is_described(page: Page) -> None:
-    assert len(page.all("figure")) == 13
+    assert len(page.all("figure")) == 19
     assert all(image["alt"] for image in page.all("img"))
     assert all(svg["aria-label"] and svg["role"] == "img" for svg in page.all("svg"))
     identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -120,6 +120,20 @@ def test_every_picture_is_described(page: Page) -> None:
     used = [a["href"][1:] for _, a in page.tags if a.get("href", "").startswith("#")]
     assert used
     assert set(used) <= set(identifiers)
+
+
+def test_the_pictures_of_latents_have_their_sections(page: Page) -> None:
+    for title in (
+        "What the model does From an image to its reconstruction",
+        "From the prior to a sample",
+        "What the latent space holds Between four images",
+        "Along one latent unit",
+        "What the code carries Where images lie in the latent space",
+        "Correlations of the posterior",
+    ):
+        assert title in page.text
+    headings = [attributes["id"] for attributes in page.all("figure")]
+    assert headings[:2] == ["pipeline", "pipeline_prior"]
 
 
 def test_charts_follow_the_color_scheme(folder: Path) -> None:

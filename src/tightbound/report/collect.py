@@ -1,10 +1,11 @@
-"""Runs the model for the report's pictures. The only file of the report that knows torch."""
+"""Runs the model for the report's pictures. Beside this, only ``codes``, ``latents`` and ``walks`` know torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,24 @@ from torch import Tensor
 
 from tightbound.core import Model
 from tightbound.numerics import generator_for
-from tightbound.report.pictures import Array, Pictures, RankedImages
+from tightbound.report.codes import like
+from tightbound.report.latents import (
+    Chosen,
+    ImageSource,
+    along,
+    as_array,
+    between,
+    choose,
+    encode_many,
+    encoded_rows,
+    generated_rows,
+    group_sizes,
+    one_of_each,
+)
+from tightbound.report.pictures import Array, Pictures, RankedImages, Traversal
+from tightbound.report.ranking import units_by_use
 from tightbound.report.realism import nearest_distance
-from tightbound.report.run_folder import Evaluation
+from tightbound.report.run_folder import Evaluation, Row
 
 RECONSTRUCTED = 16
 RANKED = 8
@@ -22,16 +38,9 @@ COMPARED = 64  # samples, and reconstructions, whose nearest held-out image is l
 REFERENCES = 500
 MOST_REFERENCE_PIXELS = 20_000_000  # large images: fewer references, not more memory
 FEWEST_COMPARED = 16
-
-
-class ImageSource(Protocol):
-    """What is needed of a ``data.Split``."""
-
-    def __len__(self) -> int: ...
-
-    def fixed(self, start: int, stop: int, seed: int) -> Tensor:
-        """Images (stop − start, C, H, W) in [0, 1] whose pixel noise depends on (seed, image index) alone."""
-        ...
+PIPED = 5  # rows of the pipeline
+CORNERS = 4
+TRAVERSED = 10
 
 
 @torch.no_grad()
@@ -57,27 +66,59 @@ def collect_pictures(
     """
     with _evaluating(model):
         samples, means = _sample(model, seed)
+        drawn = Pictures(as_array(samples), as_array(means))
+        row = {} if evaluation is None else evaluation.row
         if split is None or len(split) == 0:
-            return Pictures(_numpy(samples), _numpy(means))
-        if evaluation is not None and evaluation.row.get("split") != split_name:
+            traversed = _traverse(model, None, row, seed, split_name)
+            return replace(drawn, generated=generated_rows(model, PIPED, seed), traversal=traversed)
+        if row.get("split") != split_name:
             evaluation = None  # its image indices are of another split
-        pixel_seed = seed if evaluation is None else int(evaluation.row.get("seed") or 0)
+        pixel_seed = seed if evaluation is None else int(row.get("seed") or 0)
         shown = split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
         reconstructions, uncertainty = _reconstruct(model, shown, seed)
         best, worst = _rank(split, evaluation, pixel_seed)
         sample_distance, reconstruction_distance = _distances(model, split, means, seed, pixel_seed)
-    return Pictures(
-        _numpy(samples),
-        _numpy(means),
-        _numpy(shown),
-        _numpy(reconstructions),
-        _numpy(uncertainty),
-        best,
-        worst,
-        sample_distance,
-        reconstruction_distance,
-        split_name,
+        drawn = replace(drawn, **_latents(model, split, row, seed, pixel_seed, split_name))
+    return replace(
+        drawn,
+        originals=as_array(shown),
+        reconstructions=as_array(reconstructions),
+        uncertainty=as_array(uncertainty),
+        best=best,
+        worst=worst,
+        sample_distance=sample_distance,
+        reconstruction_distance=reconstruction_distance,
+        split=split_name,
     )
+
+
+def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: int, split_name: str) -> dict[str, Any]:
+    """What ``Pictures`` has of the latents."""
+    codes, correlations = encode_many(model, split, seed, pixel_seed)
+    spread = codes.mean.var(0)
+    chosen = choose(model, split, one_of_each(split, PIPED), seed, pixel_seed)
+    corners = choose(model, split, one_of_each(split, CORNERS), seed, pixel_seed)
+    apart = len(corners.index) == CORNERS and spread.max() > 0  # without an encoder all images are in one place
+    walk = between(model, corners, _steps(model), split_name)[0] if apart else None
+    return {
+        "encoded": encoded_rows(model, chosen, seed, spread),
+        "generated": generated_rows(model, PIPED, seed, spread),
+        "interpolation": walk,
+        "traversal": _traverse(model, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
+        "codes": codes,
+        "correlations": correlations,
+    }
+
+
+def _traverse(model: Model, chosen: Chosen | None, row: Row, seed: int, split_name: str) -> Traversal:
+    units, order = units_by_use(row, group_sizes(model))
+    return along(model, chosen, units[:TRAVERSED], order, _steps(model), seed, split_name)[0]
+
+
+def _steps(model: Model) -> int:
+    """Images along a side: fewer where they are large, for the bytes of the page."""
+    width = model.image_shape[-1]
+    return 10 if width <= 32 else 8 if width <= 64 else 5
 
 
 @contextmanager
@@ -93,14 +134,14 @@ def _evaluating(model: Model) -> Iterator[None]:
 
 def _sample(model: Model, seed: int) -> tuple[Tensor, Tensor]:
     """COMPARED samples and the mean of the pixels for the same z."""
-    samples, epsilon = model.simulate(COMPARED, generator_for(seed, "report samples", device=_device(model)))
+    samples, epsilon = model.simulate(COMPARED, generator_for(seed, "report samples", device=like(model).device))
     return samples, model.likelihood.mean(model.params_at(epsilon))
 
 
 def _reconstruct(model: Model, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the pixels at one posterior sample of each image."""
-    generator = generator_for(seed, "report reconstructions", device=_device(model))
-    params = model.draw(x.to(_like(model)), 1, generator=generator).params[0]
+    generator = generator_for(seed, "report reconstructions", device=like(model).device)
+    params = model.draw(x.to(like(model)), 1, generator=generator).params[0]
     return model.likelihood.mean(params), model.likelihood.std(params)
 
 
@@ -119,7 +160,7 @@ def _rank(
     def pick(rows: Array) -> RankedImages:
         images = torch.cat([split.fixed(int(i), int(i) + 1, pixel_seed) for i in arrays["index"][rows]])
         chosen = {name: arrays[name][rows] for name in ("standard_error", "pareto_k", "label") if name in arrays}
-        return RankedImages(_numpy(images), arrays["index"][rows], arrays["log_likelihood"][rows], **chosen)
+        return RankedImages(as_array(images), arrays["index"][rows], arrays["log_likelihood"][rows], **chosen)
 
     return pick(order[::-1][:count]), pick(order[:count])
 
@@ -133,19 +174,6 @@ def _distances(
         return None, None
     references = min(REFERENCES, max(FEWEST_COMPARED, MOST_REFERENCE_PIXELS // means[0].numel()))
     last = min(len(split), compared + references)
-    others = _numpy(split.fixed(compared, last, pixel_seed))
+    others = as_array(split.fixed(compared, last, pixel_seed))
     reconstructions, _ = _reconstruct(model, split.fixed(0, compared, pixel_seed), seed)
-    return nearest_distance(_numpy(means), others), nearest_distance(_numpy(reconstructions), others)
-
-
-def _device(model: Model) -> torch.device:
-    return _like(model).device
-
-
-def _like(model: Model) -> Tensor:
-    """A tensor of the model's device and precision."""
-    return next(model.parameters(), torch.empty(0))
-
-
-def _numpy(images: Tensor) -> Array:
-    return images.detach().to("cpu", torch.float32).numpy()
+    return nearest_distance(as_array(means), others), nearest_distance(as_array(reconstructions), others)

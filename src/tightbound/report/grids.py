@@ -30,6 +30,11 @@ def heat(maps: Array, top: float) -> Array:
     return _opaque(np.rint(np.stack(channels, axis=-1)).astype(np.uint8))
 
 
+def is_constant(values: Array) -> bool:
+    """Whether every value is the same, up to the rounding of float32."""
+    return bool(np.ptp(values) <= 1e-5 * np.abs(values).max())
+
+
 def _opaque(colors: Array) -> Array:
     return np.concatenate([colors, np.full((*colors.shape[:3], 1), 255, np.uint8)], axis=-1)
 

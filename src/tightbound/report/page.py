@@ -9,17 +9,21 @@ from pathlib import Path
 
 from tightbound.report.bound_against_k import bound_against_k
 from tightbound.report.bounds import bounds
+from tightbound.report.correlations import correlation_maps
 from tightbound.report.curves import bound_curve, kl_curve, speed_curve
 from tightbound.report.details import detail_groups
 from tightbound.report.exhibit import PALETTE, Exhibit
 from tightbound.report.extremes import extreme_images
 from tightbound.report.pictures import Pictures
+from tightbound.report.pipeline import pipelines
 from tightbound.report.reconstructions import reconstruction_rows
 from tightbound.report.run_folder import Run, read_run
 from tightbound.report.samples import sample_grids
+from tightbound.report.scatter import scatter
 from tightbound.report.summary import run_name, summary
 from tightbound.report.tables import evaluation_table, headlines, quantity
 from tightbound.report.units import unit_bars
+from tightbound.report.walk_grids import walks
 from tightbound.report.warnings import findings
 from tightbound.report.weights import weight_histograms
 
@@ -58,15 +62,17 @@ def write_report(folder: Path, pictures: Pictures | None = None) -> Path:
 
 def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
     row = run.row
+    carried = [scatter(pictures), correlation_maps(pictures), *unit_bars(run.main, amortized=run.amortized)]
+    carried.append(kl_curve(run.metrics))
     sections = [
+        Section("What the model does", tuple(pipelines(pictures))),
         Section("What the model draws", tuple(sample_grids(pictures))),
         Section("What it makes of held-out images", _known([reconstruction_rows(pictures)])),
+        Section("What the latent space holds", tuple(walks(pictures))),
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
         Section("How tight the bound is", _known([bounds(run), bound_against_k(run.main)])),
         Section("Whether the weights can be trusted", tuple(weight_histograms(run.main))),
-        Section(
-            "What the code carries", _known([*unit_bars(run.main, amortized=run.amortized), kl_curve(run.metrics)])
-        ),
+        Section("What the code carries", _known(carried)),
         Section("How training went", _known([bound_curve(run.metrics, row), speed_curve(run.metrics)])),
     ]
     return [section for section in sections if section.exhibits]

@@ -32,6 +32,103 @@ class RankedImages:
 
 
 @dataclass(frozen=True, eq=False)
+class Pipeline:
+    """What the model does, from left to right, one row an image or a sample of the prior.
+
+    Args:
+        z: (n, U), where the pixels are decoded: the posterior mean of an image, or a sample of the prior.
+        mean: (n, C, H, W), the mean of the pixels there.
+        std: (n, C, H, W), the standard deviation of the pixels there.
+        prior_mean: (U), of z under the prior.
+        prior_std: (U), of z under the prior.
+        units: (u) the units to show, ascending; fewer than U where there are many.
+        groups: units of each latent group, top first.
+        originals: (n, C, H, W), the images; or None.
+        z_std: (n, U), the posterior standard deviation; or None.
+        samples: (n, C, H, W), pixels drawn at z; or None.
+        mean_samples: 0 where the posterior moments are in closed form, else of how many samples they are.
+    """
+
+    z: Array
+    mean: Array
+    std: Array
+    prior_mean: Array
+    prior_std: Array
+    units: Array
+    groups: tuple[int, ...]
+    originals: Array | None = None
+    z_std: Array | None = None
+    samples: Array | None = None
+    mean_samples: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolation:
+    """Decoded means between four images, or two.
+
+    Args:
+        means: (R, S, C, H, W); the corners are the images' own. R is 1 between two.
+        originals: (4, C, H, W), top left, top right, bottom left, bottom right; or (2, C, H, W).
+        index: (4) or (2), of the originals in their split.
+        label: (4) or (2), or None.
+        split: what the images are of.
+    """
+
+    means: Array
+    originals: Array
+    index: Array
+    label: Array | None = None
+    split: str = "test"
+
+
+@dataclass(frozen=True, eq=False)
+class Traversal:
+    """Decoded means along one latent unit at a time.
+
+    Args:
+        means: (n, S, C, H, W), from −3 to 3 standard deviations of the prior.
+        units: (n), flat indices.
+        order: in words, how the units are sorted.
+        held_at: in words, where the other units are.
+    """
+
+    means: Array
+    units: Array
+    order: str
+    held_at: str
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Posterior means of many images.
+
+    Args:
+        mean: (n, U).
+        label: (n), or None.
+        mean_samples: 0 where they are in closed form, else of how many samples they are.
+    """
+
+    mean: Array
+    label: Array | None = None
+    mean_samples: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Correlations:
+    """Correlations of the latent units under q(z | x).
+
+    Args:
+        mean_absolute: (D, D), the mean over the images of |ρ|.
+        example: (D, D), ρ of the first image.
+        images: how many the mean is over.
+    """
+
+    mean_absolute: Array
+    example: Array
+    images: int
+
+
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """What ``collect_pictures`` hands to ``write_report``; whatever is None leaves out its part of the page.
 
@@ -46,6 +143,12 @@ class Pictures:
         sample_distance: (a) distance of sample means to the nearest held-out image, see ``realism``.
         reconstruction_distance: (b) the same of reconstructions.
         split: name of the held-out split.
+        encoded: held-out images from the image to the uncertainty.
+        generated: samples of the prior from z to the uncertainty.
+        interpolation: between four held-out images.
+        traversal: along the most used latent units.
+        codes: posterior means of held-out images.
+        correlations: of a posterior that is not factorized.
     """
 
     samples: Array
@@ -58,3 +161,9 @@ class Pictures:
     sample_distance: Array | None = None
     reconstruction_distance: Array | None = None
     split: str = "test"
+    encoded: Pipeline | None = None
+    generated: Pipeline | None = None
+    interpolation: Interpolation | None = None
+    traversal: Traversal | None = None
+    codes: Codes | None = None
+    correlations: Correlations | None = None

@@ -8,7 +8,7 @@ import numpy as np
 
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.formatting import significant
-from tightbound.report.grids import HEAT, enlarge, grid, heat, png, stack, to_rgba
+from tightbound.report.grids import HEAT, enlarge, grid, heat, is_constant, png, stack, to_rgba
 from tightbound.report.images import columns_for, enlargement, gap_for, image_tag
 from tightbound.report.pictures import Array, Pictures
 
@@ -27,7 +27,7 @@ def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
         (f"{pictures.split} image", to_rgba(images)),
         ("reconstruction", to_rgba(pictures.reconstructions[: len(images)])),
     ]
-    varied = pictures.uncertainty is not None and not _constant(pictures.uncertainty)
+    varied = pictures.uncertainty is not None and not is_constant(pictures.uncertainty)
     if pictures.uncertainty is not None and varied:
         kinds.append(("uncertainty", heat(pictures.uncertainty[: len(images)], top)))
     blocks = [
@@ -44,11 +44,6 @@ def reconstruction_rows(pictures: Pictures | None) -> Exhibit | None:
         caption += f" Every pixel has the same uncertainty: noise scale σ = {significant(top)}, pixels in 0 to 1."
     file = png(enlarge(whole, enlargement(images)))
     return Exhibit("reconstructions", "Reconstructions", caption, markup, file, wide=True)
-
-
-def _constant(values: Array) -> bool:
-    """Whether every value is the same, up to the rounding of float32."""
-    return bool(np.ptp(values) <= 1e-5 * np.abs(values).max())
 
 
 def _padded(tiles: Array, columns: int) -> Array:

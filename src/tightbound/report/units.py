@@ -95,8 +95,8 @@ def _activity(values: Array, images: int, which: str) -> Exhibit:
 
     caption = (
         f"{count(marks.sum())} of {plural(len(values), 'unit')} are active: their posterior mean varies over the "
-        f"{plural(images, 'image')} with a variance above {ACTIVE_VARIANCE} (Burda et al. 2016). The KL of this "
-        "posterior does not split into units."
+        f"{plural(images, 'image')} with a variance above {ACTIVE_VARIANCE} (Burda et al. 2016). The KL does not "
+        "split into units, as posterior and prior are not both of independent units."
     )
     described = "; ".join(fixed(value, 4) for value in values)
     alt = f"Bar chart of the variance over images of each latent unit's posterior mean: {described}. {caption}"

@@ -1,0 +1,93 @@
+"""Moments of posterior and prior, and correlations, against the distributions that they are of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tightbound.numerics import Gaussian
+from tightbound.registry import Factory
+from tightbound.report.codes import (
+    PRIOR_SAMPLES,
+    correlation,
+    marginal_scale,
+    posterior_moments,
+    prior_epsilon,
+    prior_latents,
+)
+
+from .models import Images, correlated_model, small_model, without_closed_form
+
+LEARNED = Factory("prior", "mixture", {"components": 3})
+
+
+def test_correlations_are_those_of_the_covariance() -> None:
+    factor = torch.tril(torch.randn(6, 4, 4), -1) + torch.diag_embed(torch.rand(6, 4) + 0.1)
+    gaussian = Gaussian(torch.zeros(6, 4), scale_tril=factor)
+    covariance = (factor @ factor.mT).numpy()
+    deviations = np.sqrt(np.einsum("bii->bi", covariance))
+    expected = covariance / deviations[:, :, None] / deviations[:, None, :]
+    found = correlation(gaussian)
+    assert found is not None
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(marginal_scale(gaussian), deviations, rtol=1e-12)
+    assert correlation(Gaussian(torch.zeros(2), torch.ones(2))) is None
+
+
+@torch.no_grad()
+def test_closed_moments_are_those_of_the_posterior() -> None:
+    model, x = correlated_model(), Images(5).fixed(0, 5, 0).double()
+    q = model.posterior.base(model.encode(x).features)
+    moments = posterior_moments(model, x)
+    assert moments.samples == 0
+    torch.testing.assert_close(moments.flat_mean, q.mean)
+    assert q.scale_tril is not None
+    covariance = q.scale_tril @ q.scale_tril.mT
+    torch.testing.assert_close(moments.std, covariance.diagonal(dim1=-2, dim2=-1).sqrt())
+
+
+@torch.no_grad()
+def test_without_a_closed_form_moments_are_of_samples() -> None:
+    model, x = correlated_model(), Images(5).fixed(0, 5, 0).double()
+    exact = posterior_moments(model, x)
+    n = 20_000
+    moments = posterior_moments(without_closed_form(model), x, samples=n, generator=torch.Generator().manual_seed(1))
+    assert (moments.samples, moments.gaussian) == (n, None)
+    # Standard errors: σ / √n of a mean, σ / √(2n) of a standard deviation; 15 numbers each.
+    assert ((moments.flat_mean - exact.flat_mean).abs() < 4.5 * exact.std / n**0.5).all()
+    assert ((moments.std / exact.std - 1).abs() < 4.5 / (2 * n) ** 0.5).all()
+
+
+@torch.no_grad()
+def test_moments_of_a_prior() -> None:
+    mean, std = prior_latents(small_model(), seed=0)
+    assert (mean.tolist(), std.tolist()) == ([0, 0], [1, 1])
+    mixture = small_model(prior=LEARNED)
+    for moments in (prior_latents(mixture, seed=0), prior_epsilon(mixture, seed=0)):  # ε is z
+        z = mixture.latents_at(mixture.sample_prior(400_000, torch.Generator().manual_seed(5)))[0]
+        mean, std = moments
+        assert ((mean - z.mean(0)).abs() < 4.5 * z.std(0) * (1 / PRIOR_SAMPLES + 1 / 400_000) ** 0.5).all()
+        torch.testing.assert_close(std, z.std(0), rtol=0.08, atol=0)  # kurtosis below 10: s.e. 0.025
+
+
+@torch.no_grad()
+def test_a_learned_gaussian_prior_is_one_of_mean_0_and_std_1_in_flat_coordinates() -> None:
+    model = small_model(prior=Factory("prior", "learned_diagonal"))
+    for parameter in model.prior.parameters():
+        parameter.normal_()
+    assert model.prior.gaussian is not None
+    assert model.prior.gaussian.scale is not None
+    mean, std = prior_latents(model, seed=0)
+    torch.testing.assert_close(mean, model.prior.gaussian.mean)
+    torch.testing.assert_close(std, model.prior.gaussian.scale)
+    assert [moment.tolist() for moment in prior_epsilon(model, seed=0)] == [[0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@torch.no_grad()
+def test_moments_are_what_the_flat_coordinates_take(closed: bool) -> None:
+    model, x = correlated_model(), Images(5).fixed(0, 5, 0).double()
+    model = model if closed else without_closed_form(model)
+    moments = posterior_moments(model, x, generator=torch.Generator().manual_seed(0))
+    assert model.epsilon_of(*moments.mean).shape == (5, 3)
