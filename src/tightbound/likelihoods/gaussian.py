@@ -37,7 +37,7 @@ class Gaussian(Likelihood):
         image_shape: (C, H, W).
         noise: "homoscedastic" is one σ for all; "imagewise" one for each image and channel; "pixelwise" one for each
             pixel and channel. The latter two are functions of z.
-        scale: σ, or where it starts if learned.
+        scale: σ, or where it starts if learned; with noise of its own, the decoder's log-scale maps are added to it.
         learned: whether a homoscedastic σ is trained; None is true. Other noise always is.
         min_scale: soft floor of a learned σ.
         mean_activation: what maps the decoder's output to μ.

@@ -133,7 +133,8 @@ def _protocol(run: Run, data: Any, split: Split, seed: int, labels: tuple[str, .
     if data is not None:
         name = str(data) if isinstance(data, str | Path) else type(data).__name__
     ways = {"dynamic": f"binarized at random (seed {seed})", "static": "binarized once", "threshold": "thresholded"}
-    parts = [name, ways.get(split.binarize, f"{split.kind} pixels")]
+    kinds_of_pixels = {"levels": f"gray levels 0 to {split.levels}", "binary": "binary pixels"}
+    parts = [name, ways.get(split.binarize, kinds_of_pixels.get(split.kind, "continuous pixels"))]
     if _is_folder(data):
         parts.insert(1, f"brought to {_shape(run.facts.image_shape)}")
     if split.dequantize == "uniform":
