@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -234,7 +235,7 @@ def test_training_resumes_where_it_was_done(tightbound, copied):
 
 def test_recipes_are_listed_and_shown_in_full(tightbound):
     listed = tightbound("recipes").stdout
-    assert "mnist-mlp       The classic 784-512-16 perceptron" in listed
+    assert re.search(r"^mnist-mlp +The classic 784-512-16 perceptron", listed, re.MULTILINE)
     shown = yaml.safe_load(tightbound("recipes", "mnist-mlp").stdout)
     assert shown["training"]["optimizer"]["betas"] == [0.9, 0.999]
     assert load_recipe(shown) == load_recipe("mnist-mlp")
