@@ -96,3 +96,11 @@ def test_learns_two_separate_modes() -> None:
     torch.testing.assert_close(prior.mean.flatten(), torch.tensor([-3.0, 3.0]), rtol=0, atol=4 * 0.5 / 1_000**0.5)
     assert prior.gaussians.scale is not None
     torch.testing.assert_close(prior.gaussians.scale, torch.full((2, 1), 0.5), rtol=0, atol=4 * 0.5 / 2_000**0.5)
+
+
+def test_scales_far_from_one_are_what_was_trained() -> None:
+    prior = Mixture(2, components=3)
+    wanted = torch.tensor([-6.0, 0.5, 5.0]).unsqueeze(1).expand(3, 2)
+    with torch.no_grad():
+        prior.raw_log_scale.copy_(wanted)
+    torch.testing.assert_close(prior.gaussians.scale, wanted.exp(), rtol=0.15, atol=0)

@@ -70,6 +70,27 @@ def test_pseudo_inputs_are_encoded_once_a_batch_whatever_k(num_samples: int) -> 
     assert len(seen) == 2
 
 
+def test_what_a_posterior_follows_is_made_of_the_same_components() -> None:
+    """A posterior that follows log p(x, ·) asks for it many times; the pseudo-inputs are still encoded once."""
+    model, x = small_vae("diagonal", "vamp", "bernoulli", 2), small_images("bernoulli")
+    assert model.encoder is not None
+    encoded, seen = [], []
+    model.encoder.register_forward_hook(lambda _module, inputs, _output: encoded.append(len(inputs[0])))
+    propose = model.posterior.propose
+
+    def following(features, num_samples, *, noise, target, stop_density):
+        proposal = propose(features, num_samples, noise=noise, target=target, stop_density=stop_density)
+        seen.extend(target(proposal.z) for _ in range(3))
+        return proposal
+
+    model.posterior.propose = following  # pyright: ignore[reportAttributeAccessIssue]
+    draw = model.draw(x, 4)
+    assert len(encoded) == 2  # the images and the pseudo-inputs
+    expected = draw.log_likelihood + by_hand(model, draw.latents[0])
+    for value in seen:
+        torch.testing.assert_close(value, expected)
+
+
 def test_other_images_and_their_order_change_nothing() -> None:
     model, x = small_vae("full_covariance", "vamp", "gaussian", 3), small_images("gaussian", 4)
     noise = torch.randn(5, 4, model.noise_size)

@@ -26,7 +26,7 @@ _MIN_SCALE = 1e-3
 
 @register("likelihood", "gaussian")
 class Gaussian(Likelihood):
-    """Pixels x ~ N(μ(z), σ²) in [0, 1] units: log p = −½ Σ ((x − μ)/σ)² + 2 log σ + log 2π.
+    """Pixels x ~ N(μ(z), σ²) in [0, 1] units: log p = −½ Σ [((x − μ)/σ)² + 2 log σ + log 2π].
 
     A density: on 8-bit pixels it grows without bound as σ shrinks on constant ones, so a learned σ has a soft floor,
     log σ = log min + softplus(· − log min), and numbers on data that were not dequantized are labeled.

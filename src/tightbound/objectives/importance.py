@@ -30,5 +30,6 @@ class IWAE(Objective):
 
     def __call__(self, draw: Draw, step: Step) -> Loss:
         """The loss of one batch, nats per image."""
+        assert draw.surrogate is None, "a likelihood with a surrogate has to say has_surrogate, and is then refused"
         bound = log_mean_exp(draw.log_weight, dim=0).mean()
         return Loss(-bound, {**honest_parts(draw, draw.kl), "bound": bound.detach()})
