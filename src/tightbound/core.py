@@ -73,6 +73,11 @@ class PixelDistribution:
     likelihood: Likelihood
     params: Tensor
 
+    def __repr__(self) -> str:
+        """The family and the shapes: parameters of a batch of images are no reading matter."""
+        rows = tuple(self.params.shape[:-3])
+        return f"PixelDistribution({type(self.likelihood).__name__}, rows={rows}, image={self.likelihood.image_shape})"
+
     @property
     def mean(self) -> Tensor:
         """E[x | z] (*rows, C, H, W), pixels in [0, 1] units."""
@@ -93,7 +98,10 @@ class PixelDistribution:
         return self.likelihood.sample(self.params, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x | z) in nats: x (B, C, H, W) at latents of rows (K, B) or (B) -> (K, B) or (B)."""
+        """log p(x | z) in nats: x (B, C, H, W) at latents of rows (K, B) or (B) -> (K, B) or (B).
+
+        Pixels are taken as the likelihood's kind of data: gray ones under a Bernoulli give a number, but no likelihood.
+        """
         rows = self.params.shape[:-3]
         return self.likelihood.log_prob(x, self.params if len(rows) == 2 else self.params.unsqueeze(0)).reshape(rows)
 

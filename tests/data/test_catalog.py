@@ -22,6 +22,11 @@ def test_the_shipped_sets_are_listed() -> None:
     assert infos["digits"].where.endswith("data")
 
 
+def test_a_name_is_enough_for_a_shipped_set() -> None:
+    named, spelled = load_data("digits"), load_data(DataSettings(name="digits"))
+    assert torch.equal(named.train.pixels, spelled.train.pixels)
+
+
 def test_one_kind_of_data_in_every_way(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", GRAY)
     np.savez(tmp_path / "x.npz", x=GRAY)

@@ -198,3 +198,12 @@ def test_a_prior_made_of_posteriors_needs_an_encoder() -> None:
     encoder = Factory("encoder", "mlp", {"normalization": "batch"})
     with pytest.raises(RecipeError, match="statistics would enter the encoder's batch normalization"):
         VAE((1, 2, 2), latent_dim=2, encoder=encoder, prior=Factory("prior", "vamp"))
+
+
+def test_decode_names_what_it_expected_and_is_short_to_read() -> None:
+    model = small_vae("diagonal", "standard_normal", "bernoulli", 3)
+    for latents in ((torch.zeros(2, 4),), (torch.zeros(2, 3), torch.zeros(2, 3)), ()):
+        with pytest.raises(ValueError, match=r"expected one tensor of latents \(\*rows, 3\); got"):
+            model.decode(*latents)
+    p = model.decode(torch.zeros(5, 2, 3))
+    assert repr(p) == "PixelDistribution(Bernoulli, rows=(5, 2), image=(1, 2, 2))"

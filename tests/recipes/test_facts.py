@@ -73,6 +73,8 @@ def test_a_probability_of_levels_needs_the_datas_levels(kind):
     assert build({"kind": kind, "levels": 1}, "binary", 255).measure == "probability"
     with pytest.raises(RecipeError, match=r"likelihood.levels: got 255; .* from 0 to 16\n  hint: .*levels=16, or"):
         build(kind, "levels", 16)
+    with pytest.raises(RecipeError, match=r"levels: got 255; .* from 0 to 1\n  hint: data.binarize=none for"):
+        build({"kind": kind, "levels": 255}, "binary", 255)
     with pytest.raises(RecipeError, match="probability of integer gray levels; these pixels are continuous"):
         build(kind, "continuous", 16)
 

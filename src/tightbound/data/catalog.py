@@ -46,17 +46,18 @@ class _Found(NamedTuple):
     habits: Habits
 
 
-def load_data(settings: DataSettings, *, progress: Progress = None) -> Data:
+def load_data(settings: DataSettings | str, *, progress: Progress = None) -> Data:
     """The data that a recipe names.
 
     Args:
-        settings: the recipe's ``data`` section.
+        settings: the recipe's ``data`` section, or a name, for which the rest is left at its defaults.
         progress: told how far a slow reading is.
 
     Raises:
         DataError: if they are missing, empty, corrupt, too few, or of the wrong shape or range.
         RecipeError: if the settings contradict each other or the data.
     """
+    settings = DataSettings(name=settings) if isinstance(settings, str) else settings
     return data_of(settings.name, settings, progress=progress)
 
 

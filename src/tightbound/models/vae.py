@@ -130,7 +130,21 @@ class VAE(Model):
         return self.prior.gaussian.standardize(z)
 
     def decode(self, *latents: Tensor) -> PixelDistribution:
-        """p(x | z), for z (*rows, D)."""
+        """p(x | z), with ``mean``, ``mode``, ``stddev``, ``sample()`` and ``log_prob(x)``; see ``PixelDistribution``.
+
+        Args:
+            latents: z (*rows, D), as in ``Draw.latents``; flat coordinates are another thing, see ``latents_at``.
+
+        Raises:
+            ValueError: more than one tensor, or another D.
+
+        Example:
+            >>> model.decode(torch.zeros(1, 16)).mean.shape        # doctest: +SKIP
+            torch.Size([1, 1, 28, 28])
+        """
+        if len(latents) != 1 or latents[0].shape[-1] != self.latent_dim:
+            got = ", ".join(str(tuple(latent.shape)) for latent in latents)
+            raise ValueError(f"expected one tensor of latents (*rows, {self.latent_dim}); got {got or 'none'}")
         (z,) = latents
         return PixelDistribution(self.likelihood, self._params(z))
 

@@ -93,7 +93,7 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
                 raise RecipeError(
                     f"objective {recipe.objective.kind!r} as configured needs {_WHAT_IT_MEANS[capability]}; "
                     f"{part if component is not None else 'model'} {kind!r} is not",
-                    hint="change the objective's keys, or choose another " + part,
+                    hint=_way_out(recipe, capability) + part,
                 )
     if not objective.uses_surrogate and model.likelihood.has_surrogate:
         raise RecipeError(
@@ -101,6 +101,12 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
             f"likelihood {recipe.model.options['likelihood'].kind!r} trains on a surrogate",
             hint="use objective=elbo, or leave out model.likelihood.beta_nll",
         )
+
+
+def _way_out(recipe: Recipe, capability: str) -> str:
+    """What to change in an objective that needs too much."""
+    analytic = capability == "gaussian" and recipe.objective.options.get("kl") == "analytic"
+    return ("set objective.kl=auto" if analytic else "change the objective's keys") + ", or choose another "
 
 
 def _make(path: str, factory: Callable[[], Any]) -> Any:

@@ -104,6 +104,8 @@ def _settings(run: Run, data: Any) -> DataSettings:
     """The run's data settings for other data: the same preparation, whatever the other data's habit."""
     kept = run.recipe.data
     if isinstance(data, str) and data in kinds("data"):
+        if data != kept.name:  # sizes and shares were chosen for the run's own images
+            kept = dataclasses.replace(kept, size=None, validation=None, train_limit=None)
         kept = dataclasses.replace(kept, levels=None)
         return kept if kept.binarize == "auto" else dataclasses.replace(kept, binarize=_binarize(run))
     # Binarized once, the run's own images have lost their gray levels.

@@ -115,7 +115,8 @@ def _check_levels(likelihood: Likelihood, facts: DataFacts) -> tuple[Measure, tu
     if likelihood.levels not in (None, levels):
         raise RecipeError(
             f"model.likelihood.levels: got {likelihood.levels}; the pixels are integers from 0 to {levels}",
-            hint=f"model.likelihood.levels={levels}, or model.likelihood=auto",
+            hint=("data.binarize=none for gray levels, or " if facts.kind == "binary" else "")
+            + f"model.likelihood.levels={levels}, or model.likelihood=auto",
         )
     return "probability", ()
 
