@@ -6,28 +6,38 @@ A test keeps the committed page up to date. Rows are written by `tightbound repr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tightbound.commands.beside import ours, write_mean
-from tightbound.recipes.published import Quantity
+from tightbound.errors import RunError
+from tightbound.recipes.agreement import check_recipes, check_seeds
+from tightbound.recipes.published import Quantity, trusted_error
 from tightbound.recipes.seeds import mean_over, paired_difference
 from tightbound.recipes.source import shipped
-from tightbound.report.formatting import MINUS, count, duration, percent, with_error
+from tightbound.report.formatting import MINUS, count, duration, fixed, percent, with_error
 
 HERE = Path(__file__).parent
 PAGE, PUBLISHED, ROWS = HERE / "results.md", HERE / "published.yaml", HERE / "results"
+BENCHMARKS = HERE.parent / "benchmarks"
 INTRODUCTION = """# Results
 
 Made by `make results` from [published.yaml](published.yaml) and the rows in [results](results); do not edit. Every
 number of ours is computed from a row, and a row has the command that makes it again. Nats per image unless a name says
 otherwise; −log p(x) is bounded from above by K samples an image, in evaluation mode. ± is the standard error over
-seeds, and with one seed the Monte Carlo error, where there is one. Published numbers are quoted with their digits.
-Those of another protocol are not comparable, and MNIST stands for five different data sets ([C12](#c12)).
+seeds. With one seed, that of the last steps of training is over these steps, and that of a bound is the Monte Carlo
+error. It is left out where the weights of more than 5 % of the images are too uneven for it (k̂ > 0.7, or not known):
+the bound holds there, and nothing is known of its error. Rows are averaged and compared only where data, images, K and
+protocol agree. Published numbers are quoted with their digits. Those of another protocol are not comparable, and MNIST
+stands for five different data sets ([C12](#c12)).
 """
+DIFFERENCES = """Differences are to `{baseline}`, within each seed. That of the bounds mixes how well the models fit
+with how tight the bounds are: a bound is looser where the posterior fits worse."""
+LAST_STEPS = ("ELBO, last 100 logged steps of training", "smallest to largest", "RMSE, the same steps")
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Mapping[int, Row]]
@@ -38,8 +48,13 @@ def page(rows: Rows | None = None) -> str:
 
     Args:
         rows: by recipe and seed; None reads docs/results.
+
+    Raises:
+        RunError: rows that would be averaged or compared are not of the same data or were evaluated differently.
     """
     rows = read_rows() if rows is None else rows
+    for seeds in rows.values():
+        check_seeds(list(seeds.values()))
     content = read_published()
     lines = [INTRODUCTION]
     for source in content["sources"]:
@@ -74,7 +89,7 @@ def source_lines(source: Mapping[str, Any], rows: Rows) -> Iterator[str]:
     yield from head("", "data", "model", "published", "ours", "notes")
     for line in source["lines"]:
         marks = ", ".join(f"[{mark}](#{mark.lower()})" for mark in line["marks"])
-        notes = " ".join(filter(None, (line.get("remark", "").strip(), marks)))
+        notes = " ".join(filter(None, (remark_text(line, rows), marks)))
         published = "<br>".join(map(published_text, line["values"]))
         yield cells(f"**{line['id']}**", line["data"], line["model"], published, ours_text(line, rows), notes)
     for table in source.get("tables", ()):
@@ -108,6 +123,23 @@ def published_text(value: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
+def remark_text(line: Mapping[str, Any], rows: Rows) -> str:
+    """A line's remark. ``remark_of_rows`` has places such as ``{rmse}`` for numbers of ours, and needs rows.
+
+    A name is of the last minibatch; with ``_lowest``, ``_highest`` or ``_mean`` of the last logged steps.
+    """
+    remark = line.get("remark", "").strip()
+    if "remark_of_rows" not in line or line["recipes"][0] not in rows:
+        return remark
+    seeds = list(rows[line["recipes"][0]].values())
+    metrics = ("elbo", "rmse", "mae")
+    numbers = {metric: number(Quantity(metric, "last minibatch"), seeds) for metric in metrics}
+    for metric in metrics:
+        texts = (last_steps_text(seeds, metric), extreme_text(seeds, metric, min), extreme_text(seeds, metric, max))
+        numbers |= {f"{metric}_{name}": text for name, text in zip(("mean", "lowest", "highest"), texts, strict=True)}
+    return " ".join(filter(None, (remark, line["remark_of_rows"].strip().format_map(numbers))))
+
+
 def quantity_of(value: Mapping[str, Any]) -> Quantity:
     """What a published number is of."""
     return Quantity(value["metric"], split(value), int(value["samples"]) if "samples" in value else None)
@@ -128,12 +160,17 @@ def ours_text(line: Mapping[str, Any], rows: Rows) -> str:
 def recipe_text(name: str, values: Sequence[Mapping[str, Any]], rows: Rows) -> str:
     """Our numbers by one recipe."""
     if name not in rows:
-        return f"none yet: {'no row of' if name in shipped() else 'there is no recipe'} `{name}`"
+        return f"none yet: {'no row of' if is_recipe(name) else 'there is no recipe'} `{name}`"
     seeds = list(rows[name].values())
     written = [
         f"{quantity_of(value).label}: {number(quantity_of(value), seeds)}" for value in values if "metric" in value
     ]
     return "<br>".join([*written, f"`{name}`, {links(seeds)}"])
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a recipe is shipped, or lies in a folder of benchmarks."""
+    return name in shipped() or any(BENCHMARKS.glob(f"*/{name}.yaml"))
 
 
 def number(quantity: Quantity, seeds: Sequence[Row]) -> str:
@@ -159,7 +196,7 @@ def test_image_lines(names: Sequence[str], rows: Rows) -> Iterator[str]:
         "KL",
         "RMSE",
         "MAE",
-        "−log p(x)",
+        "bound on −log p(x)",
         "ELBO of the last 100 logged steps, training mode",
     )
     yield from ("", "The same runs on all test images.", "", *head("recipe", *labels, "rows"))
@@ -168,36 +205,78 @@ def test_image_lines(names: Sequence[str], rows: Rows) -> Iterator[str]:
         samples = seeds[0]["evaluations"][0]["samples"]
         tested = [number(Quantity(metric, "test"), seeds) for metric in metrics]
         bound = f"{number(Quantity('nll', 'test', samples), seeds)} (K = {count(samples)})"
-        yield cells(f"`{name}`", *tested, bound, last_steps_text(seeds), links(seeds))
+        yield cells(f"`{name}`", *tested, bound, last_steps_text(seeds, "elbo"), links(seeds))
 
 
-def last_steps_text(seeds: Sequence[Row]) -> str:
+def last_steps_text(seeds: Sequence[Row], metric: str) -> str:
     """The mean over the last logged steps; of one seed with the error over these steps."""
-    found = [row["last_steps"]["elbo"] for row in seeds]
+    found = [row["last_steps"].get(metric) for row in seeds]
+    if None in found:
+        return "not logged"
     mean = mean_over([one["mean"] for one in found])
-    return with_error(mean.value, found[0]["standard_error"] if mean.error is None else mean.error)
+    error = found[0]["standard_error"] if mean.error is None else mean.error
+    return with_error(mean.value, error, decimals(metric))
+
+
+def extreme_text(seeds: Sequence[Row], metric: str, of: Callable[[Iterable[float]], float]) -> str:
+    """The smallest or largest value of the last logged steps, over all seeds."""
+    key = "smallest" if of is min else "largest"
+    found = [(row["last_steps"].get(metric) or {}).get(key) for row in seeds]
+    known = [value for value in found if value is not None]
+    return fixed(of(known), decimals(metric)) if len(known) == len(found) else "not known"
+
+
+def decimals(metric: str) -> int:
+    """Places of a number without an error."""
+    return 4 if metric in ("rmse", "mae") else 2
 
 
 def comparison_lines(comparison: Mapping[str, Any], rows: Rows) -> Iterator[str]:
-    """Recipes that differ in one thing, and their differences within a seed."""
+    """Recipes that differ in one thing, their differences within a seed, and a picture where there is one.
+
+    Raises:
+        RunError: they were not evaluated in the same way.
+    """
     baseline = comparison["baseline"]
-    yield from (
-        f"## {comparison['title']}",
-        "",
-        f"Differences are to `{baseline}`, within each seed; higher is better.",
-        "",
-    )
-    yield from head("recipe", "ELBO", "log p(x)", "images with k̂ > 0.7", "ELBO − its", "log p(x) − its", "rows")
-    for name in (baseline, *comparison["recipes"]):
-        if name not in rows:
-            state = "no row yet" if name in shipped() else "no such recipe yet"
-            yield cells(f"`{name}`", state, *[""] * 5)
-            continue
-        seeds = list(rows[name].values())
-        mains = [row["evaluations"][0] for row in seeds]
-        bound = f"{comparison_mean(mains, 'log_likelihood')} (K = {count(mains[0]['samples'])})"
-        differences = [difference_text(rows, name, baseline, key) for key in ("elbo", "log_likelihood")]
-        yield cells(f"`{name}`", comparison_mean(mains, "elbo"), bound, uneven_text(mains), *differences, links(seeds))
+    names = [baseline, *comparison["recipes"]]
+    there = [next(iter(rows[name].values())) for name in names if name in rows]
+    for row in there[1:]:
+        check_recipes(there[0], row)
+    samples = f", K = {count(there[0]['evaluations'][0]['samples'])}" if there else ""
+    bound = f"bound on log p(x){samples}"
+    text = comparison.get("text", "").strip()
+    yield from (f"## {comparison['title']}", "", *((text, "") if text else ()))
+    yield from (DIFFERENCES.format(baseline=baseline), "")
+    steps = LAST_STEPS if "last_steps" in comparison else ()
+    yield from head("recipe", "ELBO", bound, "images with k̂ > 0.7", "ELBO − its", "bound − its", *steps, "rows")
+    for name in names:
+        found = comparison_row(name, baseline, rows) if name in rows else [state_text(name), *[""] * 5]
+        if steps:
+            found[-1:-1] = training_cells(list(rows[name].values())) if name in rows else [""] * len(steps)
+        yield cells(f"`{name}`", *found)
+    picture = comparison.get("picture")
+    if picture is not None and (HERE / picture["file"]).is_file():
+        yield from ("", f"![{picture['alt'].strip()}]({picture['file']})", "", picture["caption"].strip())
+
+
+def comparison_row(name: str, baseline: str, rows: Rows) -> list[str]:
+    """Means over seeds and the differences to the baseline."""
+    seeds = list(rows[name].values())
+    mains = [row["evaluations"][0] for row in seeds]
+    means = [comparison_mean(mains, key) for key in ("elbo", "log_likelihood")]
+    differences = [difference_text(rows, name, baseline, key) for key in ("elbo", "log_likelihood")]
+    return [*means, uneven_text(mains), *differences, links(seeds)]
+
+
+def training_cells(seeds: Sequence[Row]) -> list[str]:
+    """The end of training, as ``LAST_STEPS`` heads it."""
+    extremes = [extreme_text(seeds, "elbo", of) for of in (min, max)]
+    return [last_steps_text(seeds, "elbo"), f"{extremes[0]} to {extremes[1]}", last_steps_text(seeds, "rmse")]
+
+
+def state_text(name: str) -> str:
+    """Why a recipe has no numbers."""
+    return "no row yet" if is_recipe(name) else "no such recipe yet"
 
 
 def uneven_text(mains: Sequence[Row]) -> str:
@@ -209,7 +288,7 @@ def uneven_text(mains: Sequence[Row]) -> str:
 def comparison_mean(mains: Sequence[Row], key: str) -> str:
     """The mean over seeds; of one seed with the Monte Carlo error, where it is known."""
     mean = mean_over([main[key] for main in mains])
-    known = mains[0]["standard_error"] if key == "log_likelihood" else None
+    known = trusted_error(mains[0]) if key == "log_likelihood" else None
     return with_error(mean.value, known if mean.error is None else mean.error)
 
 
@@ -232,9 +311,12 @@ def row_lines(rows: Rows) -> Iterator[str]:
         "The commit is that of the source; * says that files of the package had been changed.",
         "",
     )
-    yield from head("row", "command", "commit", "seed", "log p(x)", "parameters", "training", "evaluation", "machine")
+    yield from head(
+        "row", "command", "commit", "seed", "bound on log p(x)", "parameters", "training", "evaluation", "machine"
+    )
     for seeds in rows.values():
         for row in seeds.values():
+            main = row["evaluations"][0]
             commit = (
                 f"`{row['commit'][:7]}`" + {True: "", False: "\\*", None: " (not recorded by the run)"}[row["clean"]]
             )
@@ -243,7 +325,7 @@ def row_lines(rows: Rows) -> Iterator[str]:
                 f"`{row['command']}`",
                 "; ".join(filter(None, (commit, row["note"]))),
                 str(row["seed"]),
-                with_error(row["value"], row["error"]),
+                f"{with_error(row['value'], trusted_error(main))} (K = {count(main['samples'])})",
                 count(row["parameters"]),
                 duration(row["training_seconds"]),
                 duration(row["evaluation_seconds"]),
@@ -267,5 +349,9 @@ def anchor(mark: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    try:
+        text = page()
+    except RunError as error:
+        sys.exit(f"error: {error.message}\n  hint: {error.hint}")
+    PAGE.write_text(text, encoding="utf-8")
     print(f"wrote {PAGE}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tightbound.errors import RunError
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.source import shipped
 
@@ -53,6 +54,10 @@ def made_up_rows(results: ModuleType, names: list[str], seeds: int = 3) -> dict[
             row = copy.deepcopy(template) | {"recipe": name, "seed": seed}
             for key in (*KEYS.values(), "pareto_k_over_0_7"):
                 row["evaluations"][0][key] = generator.uniform(0.2, 0.9)
+            for metric in ("elbo", "rmse"):
+                row["last_steps"][metric] = {
+                    key: generator.uniform(0.2, 0.9) for key in ("mean", "standard_error", "smallest", "largest")
+                }
             row["last_minibatch"] = {
                 name: generator.uniform(0.2, 0.9) for name in ("elbo", "log_likelihood", "kl", "rmse", "objective")
             }
@@ -73,6 +78,11 @@ def check_mean(text: str, values: list[float]) -> None:
     assert found[0] == pytest.approx(np.mean(values), abs=half)
     if len(values) > 1:
         assert found[1] == pytest.approx(np.std(values, ddof=1) / math.sqrt(len(values)), abs=half)
+
+
+def section(page: str, title: str) -> str:
+    """What stands under a title."""
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def table_cells(page: str, start: str) -> list[str]:
@@ -111,7 +121,10 @@ def test_every_recipe_that_is_named_is_there_or_said_to_be_missing(
     for name in published:
         assert name in shipped() or f"there is no recipe `{name}`" in page
     for name in compared:
-        assert name in shipped() or f"| `{name}` | no such recipe yet |" in page
+        assert name in shipped() or list((ROOT / "benchmarks").glob(f"*/{name}.yaml")), name
+    assert "no such recipe yet" not in page
+    assert results.state_text("not-there") == "no such recipe yet"
+    assert results.state_text("mnist-uncertainty-corner") == "no row yet"
     assert "there is no recipe `not-there`" in results.recipe_text("not-there", [], {})
 
 
@@ -185,7 +198,8 @@ def test_the_same_runs_are_shown_on_test_images(results: ModuleType) -> None:
     rows = made_up_rows(results, ["mnist-uncertainty"])
     for index, row in enumerate(rows["mnist-uncertainty"].values()):
         row["last_steps"]["elbo"] = {"mean": 600.0 + index, "standard_error": 9.0}
-    found = table_cells(results.page(rows), "`mnist-uncertainty`")
+    page = section(results.page(rows), "VAE with uncertainty likelihoods")
+    found = table_cells(page, "`mnist-uncertainty`")
     mains = [row["evaluations"][0] for row in rows["mnist-uncertainty"].values()]
     for metric, text in zip(("elbo", "log_likelihood", "kl", "rmse", "mae", "nll"), found[1:7], strict=True):
         check_mean(text, [(-1 if metric in FLIPPED else 1) * main[KEYS[metric]] for main in mains])
@@ -193,41 +207,116 @@ def test_the_same_runs_are_shown_on_test_images(results: ModuleType) -> None:
     check_mean(found[7], [600.0, 601.0, 602.0])
 
 
-def test_comparisons_are_means_and_paired_differences(results: ModuleType, content: dict[str, Any]) -> None:
-    (comparison,) = content["comparisons"]
-    rows = made_up_rows(results, [comparison["baseline"], *comparison["recipes"][:2]])
+@pytest.mark.parametrize("index", range(4))
+def test_comparisons_are_means_and_paired_differences(results: ModuleType, content: dict[str, Any], index: int) -> None:
+    comparison = content["comparisons"][index]
+    shown = [comparison["baseline"], *comparison["recipes"][:2]]
+    rows = made_up_rows(results, shown)
     baseline = [row["evaluations"][0] for row in rows[comparison["baseline"]].values()]
-    del rows[comparison["recipes"][1]][1], rows[comparison["recipes"][1]][2]
-    page = results.page(rows)
+    if len(shown) > 2:
+        del rows[shown[2]][1], rows[shown[2]][2]
+    page = section(results.page(rows), comparison["title"])
+    assert page.strip().startswith(comparison["text"].strip())
+    assert "| bound on log p(x), K = 5,000 |" in page
     for name in rows:
         cells = table_cells(page, f"`{name}`")
         mains = [row["evaluations"][0] for row in rows[name].values()]
         check_mean(cells[1], [main["elbo"] for main in mains])
-        assert cells[2].endswith(" (K = 5,000)")
-        if len(mains) > 1:
-            check_mean(cells[2], [main["log_likelihood"] for main in mains])
+        check_mean(cells[2], [main["log_likelihood"] for main in mains])
+        assert ("±" in cells[2]) is (len(mains) > 1)  # of one seed, k̂ is too large in too many images
         uneven = np.mean([main["pareto_k_over_0_7"] for main in mains])
         assert float(cells[3].removesuffix(" %")) == pytest.approx(100 * uneven, abs=0.51)
+        if "last_steps" in comparison:
+            check_training(cells[6:9], [row["last_steps"] for row in rows[name].values()])
         if name == comparison["baseline"]:
             assert cells[4:6] == ["", ""]
             continue
         for cell, key in zip(cells[4:6], ("elbo", "log_likelihood"), strict=True):
             check_mean(cell, [ours[key] - theirs[key] for ours, theirs in zip(mains, baseline, strict=False)])
             assert cell.endswith("(3 seeds, paired)" if len(mains) > 1 else "(1 seed)")
-    assert table_cells(page, f"`{comparison['recipes'][2]}`")[1] in ("no row yet", "no such recipe yet")
+    for name in comparison["recipes"][2:]:
+        assert table_cells(page, f"`{name}`")[1] == "no row yet"
 
 
-def test_the_committed_comparison_is_recomputed_from_the_rows(results: ModuleType, content: dict[str, Any]) -> None:
+def check_training(cells: list[str], steps: list[dict[str, Any]]) -> None:
+    """The end of training: mean ELBO, its range and the mean RMSE, over one seed with the error over the steps."""
+    for cell, metric in ((cells[0], "elbo"), (cells[2], "rmse")):
+        check_mean(cell, [one[metric]["mean"] for one in steps])
+        if len(steps) == 1:
+            assert numbers(cell)[1] == pytest.approx(steps[0][metric]["standard_error"], rel=0.5)
+    lowest, highest = (float(text.replace("−", "-")) for text in cells[1].split(" to "))
+    assert lowest == pytest.approx(min(one["elbo"]["smallest"] for one in steps), abs=0.0051)
+    assert highest == pytest.approx(max(one["elbo"]["largest"] for one in steps), abs=0.0051)
+
+
+def test_a_single_seed_has_an_error_where_it_holds(results: ModuleType) -> None:
+    rows = made_up_rows(results, ["mnist-mlp"], seeds=1)
+    main = rows["mnist-mlp"][0]["evaluations"][0]
+    main["standard_error"] = 0.03
+    for fraction, shown in ((0.05, True), (0.0501, False)):
+        main["pareto_k_over_0_7"] = fraction
+        page = results.page(rows)
+        compared = table_cells(section(page, "Priors and posteriors on one network"), "`mnist-mlp`")
+        row = table_cells(page, "[mnist-mlp-0](results/mnist-mlp-0.json)")
+        assert ("± 0.03" in compared[2], "± 0.03" in row[4]) == (shown, shown)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("samples", 50), ("images", 20), ("split", "train"), ("protocol", "thresholded")]
+)
+def test_rows_that_differ_are_neither_averaged_nor_compared(results: ModuleType, key: str, value: object) -> None:
+    rows = made_up_rows(results, ["mnist-mlp", "mnist-mlp-vamp"], seeds=2)
+    for row in rows["mnist-mlp-vamp"].values():
+        row["evaluations"][0][key] = value
+    with pytest.raises(
+        RunError, match=rf"mnist-mlp \(there\) and mnist-mlp-vamp \(here\) cannot .*: evaluation\.{key}"
+    ):
+        results.page(rows)
+    del rows["mnist-mlp-vamp"][0]
+    rows["mnist-mlp"][1]["evaluations"][0][key] = value
+    with pytest.raises(RunError, match=rf"mnist-mlp: seeds 0 and 1 cannot be averaged: evaluation\.{key}"):
+        results.page(rows)
+
+
+def test_a_picture_stands_under_its_table_where_it_is_there(
+    results: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    text = section(results.page({}), "Priors and posteriors on one network")
+    assert "correlations.png" not in text
+    (tmp_path / "correlations.png").write_bytes(b"")
+    text = section(results.page({}), "Priors and posteriors on one network")
+    table, _, picture = text.partition("\n\n![")
+    assert table.endswith("|")
+    assert re.fullmatch(r"Two heat maps [^\]]+\]\(correlations\.png\)\n\nCorrelations of [^\n]+\n", picture)
+
+
+def test_remarks_take_their_numbers_from_rows(results: ModuleType) -> None:
+    names = ["mnist-uncertainty-mlp", "mnist-uncertainty-fixed"]
+    rows = made_up_rows(results, names, seeds=1)
+    for name in names:
+        row = rows[name][0]
+        row["last_minibatch"] |= {"rmse": 0.123456, "mae": 0.045678}
+        row["last_steps"]["elbo"] |= {"smallest": -12345.678, "largest": 1234.5}
+    page = results.page(rows)
+    assert "our RMSE is 0.1235 and our MAE 0.0457:" in table_cells(page, "**P21.2**")[5]
+    assert "our ELBO ran from −12,345.68 to 1,234.50." in table_cells(page, "**P21.1**")[5]
+    page = results.page({})
+    assert table_cells(page, "**P21.2**")[5] == "[C12](#c12)"
+    assert table_cells(page, "**P21.1**")[5].endswith("did not reach it either. [C12](#c12)")
+
+
+def test_the_committed_comparisons_are_recomputed_from_the_rows(results: ModuleType, content: dict[str, Any]) -> None:
     rows, page = results.read_rows(), results.PAGE.read_text(encoding="utf-8")
-    (comparison,) = content["comparisons"]
-    for name in (comparison["baseline"], *comparison["recipes"]):
-        paths = sorted((ROOT / "docs" / "results").glob(f"{name}-[0-9]*.json"))
-        assert len(paths) == len(rows.get(name, {}))
-        mains = [json.loads(path.read_text(encoding="utf-8"))["evaluations"][0] for path in paths]
-        if mains:
-            cells = table_cells(page, f"`{name}`")
-            check_mean(cells[1], [main["elbo"] for main in mains])
-            assert numbers(cells[2])[0] == pytest.approx(np.mean([main["log_likelihood"] for main in mains]), abs=0.051)
+    for comparison in content["comparisons"]:
+        for name in (comparison["baseline"], *comparison["recipes"]):
+            paths = sorted((ROOT / "docs" / "results").glob(f"{name}-[0-9]*.json"))
+            assert len(paths) == len(rows.get(name, {}))
+            mains = [json.loads(path.read_text(encoding="utf-8"))["evaluations"][0] for path in paths]
+            if mains:
+                cells = table_cells(section(page, comparison["title"]), f"`{name}`")
+                check_mean(cells[1], [main["elbo"] for main in mains])
+                check_mean(cells[2], [main["log_likelihood"] for main in mains])
 
 
 def test_every_row_has_its_command_and_its_commit(results: ModuleType) -> None:

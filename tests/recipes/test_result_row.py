@@ -55,17 +55,23 @@ def test_the_row_has_the_runs_own_numbers_unrounded(trained, tmp_path):
     assert read["parameters"] == trained.build().num_parameters
     assert (read["recipe"], read["seed"], read["commit"], read["clean"]) == ("digits-vae", 0, COMMIT, True)
     assert read["command"] == "tightbound reproduce tiny"
+    kept = trained.resolved["data"]
+    assert read["data"] == kept
+    assert set(read["data"]["fingerprint"]) == {"train", "validation", "test"}
     assert read["versions"] == trained.resolved["versions"]
     assert read["machine"].startswith(trained.resolved["processor"])
 
 
-def test_further_evaluations_follow_the_one_that_the_recipe_asks_for(copied):
+def test_only_the_evaluations_that_the_recipe_asks_for_are_in_the_row(copied):
     path = copied.folder / "evaluation.json"
     asked = json.loads(path.read_text())[0]
-    other = {**asked, "samples": 7, "log_likelihood": 1.0}
-    path.write_text(json.dumps([other, asked]))
+    strays = [
+        {**asked, key: value, "log_likelihood": 1.0}
+        for key, value in {"samples": 7, "images": 3, "seed": 5, "split": "validation", "checkpoint": "last"}.items()
+    ]
+    path.write_text(json.dumps([*strays, asked, *strays]))
     row = result_row(with_checkouts(copied, None), "", commit=COMMIT)
-    assert row["evaluations"] == [asked, other]
+    assert row["evaluations"] == [asked]
     assert row["value"] == asked["log_likelihood"]
 
 
@@ -103,6 +109,7 @@ def test_the_last_hundred_rows_give_a_mean_and_its_standard_error():
     assert (summary["rows"], summary["steps"]) == (100, 500)
     assert summary["elbo"]["mean"] == pytest.approx(elbo[30:].mean(), rel=1e-14)
     assert summary["elbo"]["standard_error"] == pytest.approx(elbo[30:].std(ddof=1) / 10, rel=1e-12)
+    assert (summary["elbo"]["smallest"], summary["elbo"]["largest"]) == (elbo[30:].min(), elbo[30:].max())
     assert summary["rmse"] is None
     few = last_steps([training(2, -1.0), training(4, -3.0), {"step": 6, "skipped_steps": 2}])
     assert (few["rows"], few["steps"], few["elbo"]["mean"]) == (3, 6, -2.0)
@@ -128,6 +135,13 @@ def test_a_run_gone_on_with_at_another_commit_says_so(trained):
     row = result_row(with_checkouts(trained, first, second), "")
     assert (row["commit"], row["clean"], row["note"]) == (COMMIT, False, f"gone on with at {'f' * 40}")
     assert result_row(with_checkouts(trained, None), "", commit="abcdef0")["clean"] is None
+
+
+def test_where_the_data_were_is_not_kept(trained):
+    resolved = {**trained.resolved, "data": {**trained.resolved["data"], "path": "/home/somebody/images"}}
+    run = with_checkouts(dataclasses.replace(trained, resolved=resolved), {"commit": COMMIT, "changed": False})
+    row = result_row(run, "")
+    assert "somebody" not in json.dumps(row)
 
 
 def test_an_unfinished_run_has_no_row(copied):

@@ -34,6 +34,15 @@ def test_the_difference_is_taken_within_seeds_that_both_have():
     assert paired_difference({0: 1.0}, {1: 1.0}) is None
 
 
+def test_independent_errors_add_in_squares_and_correlated_ones_to_no_more_than_their_mean():
+    """The two bounds that the docstring states, on draws: errors 0.3 and 0.4, independent and fully correlated."""
+    noise = np.random.default_rng(0).normal(size=(2, 200_000))
+    independent = (0.3 * noise[0] + 0.4 * noise[1]) / 2
+    correlated = (0.3 + 0.4) * noise[0] / 2
+    assert independent.std() == pytest.approx(error_of_mean([0.3, 0.4]), rel=0.01)
+    assert correlated.std() == pytest.approx((0.3 + 0.4) / 2, rel=0.01)
+
+
 def test_monte_carlo_errors_of_independent_runs_add_in_squares():
     assert error_of_mean([0.3, 0.4]) == pytest.approx(0.25, rel=1e-15)
     assert error_of_mean([0.3, None]) is None

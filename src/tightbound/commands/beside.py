@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tightbound.recipes.published import Published, Quantity, find_ours
+from tightbound.recipes.agreement import check_seeds
+from tightbound.recipes.published import MOST_UNEVEN, Published, Quantity, find_ours, trusted_error
 from tightbound.recipes.recipe import Recipe
 from tightbound.recipes.seeds import Mean, error_of_mean, mean_over
-from tightbound.report.formatting import MINUS, fixed, plural, with_error
+from tightbound.report.formatting import MINUS, fixed, percent, plural, with_error
 
-_FINE = ("rmse", "mae", "bits_per_dim")  # metrics of which two decimals say little
+_PIXELS = ("rmse", "mae")  # metrics that no likelihood enters
+_FINE = (*_PIXELS, "bits_per_dim", "elbo_bits_per_dim")  # metrics of which two decimals say little
+_TIGHTNESS = (
+    "A difference of bounds mixes how well the models fit with how tight the bounds are: a bound is looser where the "
+    "posterior fits worse."
+)
 _HEAD = ("", "published", "ours", "difference")
 
 Row = Mapping[str, Any]
@@ -34,7 +40,12 @@ def beside_lines(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
 
 
 def ours(quantity: Quantity, rows: Sequence[Row]) -> tuple[Mean, float | None] | str:
-    """The mean over runs and its Monte Carlo error, or why there is none."""
+    """The mean over runs and its Monte Carlo error, or why there is none.
+
+    Raises:
+        RunError: the runs are not of the same data, or were evaluated in different ways.
+    """
+    check_seeds(rows)
     found = [find_ours(row, quantity) for row in rows]
     values = [one.value for one in found if one.value is not None]
     if len(values) < len(found):
@@ -61,7 +72,7 @@ def _measured(row: Row) -> list[Quantity]:
 
 def _line(quantity: Quantity, published: Published | None, rows: Sequence[Row]) -> tuple[str, ...]:
     likelihood = rows[0]["evaluations"][0].get("is_likelihood", True)
-    label = quantity.label if likelihood or quantity.metric in _FINE else f"{quantity.label} (not a likelihood)"
+    label = quantity.label if likelihood or quantity.metric in _PIXELS else f"{quantity.label} (not a likelihood)"
     theirs = "" if published is None or published.value is None else write_published(published.value)
     found = ours(quantity, rows)
     if isinstance(found, str):
@@ -80,16 +91,34 @@ def _set(line: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _notes(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
-    error = error_of_mean([row["error"] for row in rows])
-    monte_carlo = "" if error is None else f"; the Monte Carlo error of −log p(x) is {fixed(error, 4)}"
+    error = error_of_mean([trusted_error(row["evaluations"][0]) for row in rows])
+    monte_carlo = (
+        "" if error is None else f"; the Monte Carlo error of the bound is {fixed(error, 4)}, as of independent runs"
+    )
     if len(rows) == 1:
         spread = "One seed: the spread over seeds is not known. ± is the Monte Carlo error, where there is one."
     else:
         spread = f"± is the standard error over seeds{monte_carlo}."
+    bounds = [entry for entry in recipe.published if entry.metric in ("nll", "bits_per_dim")]
+    tightness = _TIGHTNESS if bounds else ""
     sources = [
         f"{entry.id or 'published'}: " + "; ".join(filter(None, (entry.protocol, entry.source, entry.caveat)))
         for entry in recipe.published
         if entry.protocol or entry.source or entry.caveat
     ]
     none = () if recipe.published else ("No number was published for this recipe.",)
-    return [f"  {text}" for text in (spread, *none, *dict.fromkeys(sources))]
+    return [f"  {text}" for text in filter(None, (spread, _uneven(rows), tightness, *none, *dict.fromkeys(sources)))]
+
+
+def _uneven(rows: Sequence[Row]) -> str:
+    """Why the bound has no Monte Carlo error, where it has none."""
+    fractions = [row["evaluations"][0].get("pareto_k_over_0_7") for row in rows]
+    known = [fraction for fraction in fractions if fraction is not None]
+    if len(known) < len(fractions):
+        return "The bound has no Monte Carlo error: too few samples to judge whether it would hold (k̂ is not known)."
+    if max(known) <= MOST_UNEVEN:
+        return ""
+    return (
+        f"The bound has no Monte Carlo error: it would not hold, as the weights are too uneven (k̂ > 0.7) "
+        f"in {percent(max(known))} of the images."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from tightbound.commands.report import report_run
 from tightbound.commands.results import headline_lines
 from tightbound.commands.train import check_folder, evaluate_each
 from tightbound.errors import RunError
+from tightbound.recipes.agreement import data_difference
 from tightbound.recipes.build import build
 from tightbound.recipes.origin import checkout
 from tightbound.recipes.recipe import Recipe, first_difference, load_recipe
 from tightbound.recipes.result_row import find_evaluation, settle_commits
 from tightbound.recipes.run import RESOLVED, Run, open_run
-from tightbound.recipes.train import train_run
+from tightbound.recipes.run_data import describe_data
+from tightbound.recipes.train import read_data, train_run
 from tightbound.recipes.weights import WEIGHTS
 from tightbound.registry import Factory
 from tightbound.training.reporting import append_to_log
@@ -38,7 +41,7 @@ class Job:
     command: str
 
 
-def plan(name: str, seeds: int, runs: Path, device: str | None) -> list[Job]:
+def plan(name: str, seeds: int, runs: Path, device: str | None, modules: Sequence[str] = ()) -> list[Job]:
     """The runs of one recipe, with as many seeds, counted from the recipe's own.
 
     Args:
@@ -46,9 +49,10 @@ def plan(name: str, seeds: int, runs: Path, device: str | None) -> list[Job]:
         seeds: how many.
         runs: where the run folders are.
         device: where to compute; None for what a run was begun on, or the recipe's.
+        modules: plug-ins that were imported.
     """
     first = load_recipe(name).training.seed
-    return [_job(name, seed, seed - first + 1, runs, device) for seed in range(first, first + seeds)]
+    return [_job(name, seed, seed - first + 1, runs, device, modules) for seed in range(first, first + seeds)]
 
 
 def check(job: Job, *, wants_row: bool, commit: str | None) -> None:
@@ -74,6 +78,31 @@ def check(job: Job, *, wants_row: bool, commit: str | None) -> None:
         settle_commits(job.place, run.resolved.get("checkouts"), commit)
 
 
+def check_data(jobs: Sequence[Job]) -> None:
+    """Refuses, before any work, seeds of one recipe that are, or would be, trained on different data.
+
+    Raises:
+        RunError: what differs.
+        DataError: the data of a run that is to be made are missing.
+    """
+    begun = [job for job in jobs if _begun(job.place)]
+    if not begun:
+        return
+    kept = [(job.place, open_run(job.place).resolved["data"]) for job in begun]
+    fresh = next((job for job in jobs if job not in begun), None)
+    if fresh is not None:
+        name = fresh.recipe.data.name
+        kept.append((fresh.place, describe_data(read_data(fresh.recipe, say=say), None, name)))
+    (first, there), *others = kept
+    for place, here in others:
+        difference = data_difference(there, here)
+        if difference:
+            raise RunError(
+                f"{first} and {place} are not of the same data: {difference}",
+                hint="move one of them away, or give another --runs",
+            )
+
+
 def finish(job: Job) -> Run:
     """The finished run: as it is, gone on with, or made; its recipe asks for what the job's asks for."""
     run = open_run(job.place) if _begun(job.place) else None
@@ -92,8 +121,9 @@ def finish(job: Job) -> Run:
     return dataclasses.replace(run, recipe=asked)
 
 
-def _job(name: str, seed: int, seeds: int, runs: Path, device: str | None) -> Job:
+def _job(name: str, seed: int, seeds: int, runs: Path, device: str | None, modules: Sequence[str]) -> Job:
     recipe = load_recipe(name, [{"training": {"seed": seed}}])
+    own = recipe.training.device
     place = runs / f"{recipe.name}-seed{seed}"
     archive = place.with_name(f"{place.name}.zip")
     if archive.is_file() and not place.exists():
@@ -102,8 +132,15 @@ def _job(name: str, seed: int, seeds: int, runs: Path, device: str | None) -> Jo
         device = open_run(place).recipe.training.device
     if device is not None:
         recipe = load_recipe(name, [{"training": {"seed": seed, "device": device}}])
-    command = ["tightbound", "reproduce", name, "--seeds", str(seeds), "--rows", "docs/results"]
-    return Job(recipe, place, shlex.join(command))
+    options = {"--seeds": seeds, "--rows": "docs/results", "--device": None if device in (None, own) else device}
+    return Job(recipe, place, write_command([name], options, modules))
+
+
+def write_command(recipes: Sequence[str], options: Mapping[str, object], modules: Sequence[str]) -> str:
+    """A command that reproduces, as a shell takes it; an option that is None is left out."""
+    given = [str(word) for item in options.items() if item[1] is not None for word in item]
+    imports = [word for module in modules for word in ("--import", module)]
+    return shlex.join(["tightbound", "reproduce", *recipes, *given, *imports])
 
 
 def _begun(place: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import typer
 
 from tightbound.commands.beside import beside_lines
 from tightbound.commands.console import say
-from tightbound.commands.jobs import check, finish, plan
+from tightbound.commands.jobs import check, check_data, finish, plan, write_command
 from tightbound.errors import RecipeError
+from tightbound.recipes.agreement import check_seeds
 from tightbound.recipes.result_row import findings, result_row, write_row
 from tightbound.training import InterruptedTrainingError
 
@@ -41,31 +41,36 @@ def reproduce(
         rows: where result rows are written; None for nowhere.
         device: where to compute; None for the recipe's, or for what a run was begun on.
         commit: of runs that do not say with which they were made.
-        modules: plug-ins that were imported; named in the command that goes on.
+        modules: plug-ins that were imported; named in the commands of rows, and in the one that goes on.
 
     Raises:
         RecipeError: a wrong recipe or option.
-        RunError: a run is of another recipe, or its commit is not known and a row is wanted.
+        RunError: a run is of another recipe or of other data than the other seeds, or its commit is not known and a
+            row is wanted.
         InterruptedTrainingError: by Ctrl-C; the hint is the command that goes on.
     """
     _check_commit(commit, rows)
-    jobs = {name: plan(name, seeds, runs, device) for name in recipes}
+    jobs = {name: plan(name, seeds, runs, device, modules) for name in recipes}
     for listed in jobs.values():
         for job in listed:
             check(job, wants_row=rows is not None, commit=commit)
+        check_data(listed)
     try:
         for listed in jobs.values():
             found = []
             for job in listed:
                 run = finish(job)
                 found.append(findings(run))
+                check_seeds(found)
                 if rows is not None:
                     say(f"wrote {write_row(result_row(run, job.command, commit=commit), rows)}")
             typer.echo("\n".join(beside_lines(listed[0].recipe, found)))
     except (InterruptedTrainingError, KeyboardInterrupt) as error:
-        again = _again(recipes, seeds=seeds, runs=runs, rows=rows, device=device, commit=commit, modules=modules)
+        options = {"--seeds": seeds, "--runs": runs, "--rows": rows, "--device": device, "--commit": commit}
         message = error.message if isinstance(error, InterruptedTrainingError) else "stopped by Ctrl-C"
-        raise InterruptedTrainingError(message, hint=f"go on with: {again}") from None
+        raise InterruptedTrainingError(
+            message, hint=f"go on with: {write_command(recipes, options, modules)}"
+        ) from None
 
 
 def _check_commit(commit: str | None, rows: Path | None) -> None:
@@ -75,20 +80,3 @@ def _check_commit(commit: str | None, rows: Path | None) -> None:
         raise RecipeError("--commit is kept in result rows, and none are written", hint="add --rows DIR, or leave it")
     if not _COMMIT.fullmatch(commit):
         raise RecipeError(f"--commit: got {commit!r}; expected 7 to 40 digits of a commit, such as 9b0a3c3")
-
-
-def _again(
-    recipes: Sequence[str],
-    *,
-    seeds: int,
-    runs: Path,
-    rows: Path | None,
-    device: str | None,
-    commit: str | None,
-    modules: Sequence[str],
-) -> str:
-    """The same command, as a shell takes it."""
-    options = {"--rows": rows, "--device": device, "--commit": commit}
-    words = ["tightbound", "reproduce", *recipes, "--seeds", str(seeds), "--runs", str(runs)]
-    words += [str(word) for item in options.items() if item[1] is not None for word in item]
-    return shlex.join([*words, *(word for module in modules for word in ("--import", module))])

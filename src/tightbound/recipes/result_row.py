@@ -20,6 +20,7 @@ from tightbound.registry import Factory
 METRICS = "metrics.jsonl"
 LOGGED = ("elbo", "log_likelihood", "kl", "rmse", "mae")  # of the training rows
 LAST_ROWS = 100
+_NOT_KEPT = ("path", "in_memory")  # of the data: where they were on one machine
 
 Row = Mapping[str, Any]
 
@@ -27,9 +28,11 @@ Row = Mapping[str, Any]
 def findings(run: Run) -> dict[str, Any]:
     """The numbers of a finished run.
 
-    ``value`` is log p(x) of the recipe's first evaluation, ``error`` its Monte Carlo error and ``error_images`` the
-    error that a new test set would have. ``last_minibatch`` has what training logged last, over how many steps;
-    ``last_steps`` the means over the last 100 logged rows, with the standard errors that independent rows would have.
+    ``value`` is the bound on log p(x) of the recipe's first evaluation, ``error`` its Monte Carlo error and
+    ``error_images`` the error that a new test set would have. ``evaluations`` are those that the recipe asks for, in
+    its order, and no others of the run. ``last_minibatch`` has what training logged last, over how many steps;
+    ``last_steps`` the means over the last 100 logged rows, with the standard errors that independent rows would have,
+    the smallest and the largest.
 
     Raises:
         RunError: an evaluation that the recipe asks for or the training log is missing.
@@ -43,6 +46,7 @@ def findings(run: Run) -> dict[str, Any]:
     return {
         "recipe": run.recipe.name,
         "seed": run.recipe.training.seed,
+        "data": {key: value for key, value in run.resolved["data"].items() if key not in _NOT_KEPT},
         "parameters": run.resolved["parameters"],
         "training_seconds": max(row["seconds"] for row in rows),
         "evaluation_seconds": main["seconds"],
@@ -53,7 +57,7 @@ def findings(run: Run) -> dict[str, Any]:
         "sentence": main["sentence"],
         "last_minibatch": last_minibatch(training),
         "last_steps": last_steps(training),
-        "evaluations": [*asked, *(row for row in run.evaluations() if row not in asked)],
+        "evaluations": asked,
     }
 
 
@@ -166,15 +170,20 @@ def last_minibatch(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def last_steps(rows: Sequence[Row]) -> dict[str, Any]:
-    """Mean and standard error of each logged quantity over the last 100 rows of training."""
+    """Mean, standard error, smallest and largest of each logged quantity over the last 100 rows of training."""
     last = rows[-LAST_ROWS:]
     first = rows[-LAST_ROWS - 1]["step"] if len(rows) > LAST_ROWS else 0
     summary: dict[str, Any] = {"rows": len(last), "steps": last[-1]["step"] - first}
     for name in LOGGED:
-        values = [row[name] for row in last if row.get(name) is not None]
-        mean = mean_over(values) if values else None
-        summary[name] = None if mean is None else {"mean": mean.value, "standard_error": mean.error}
+        summary[name] = _spread([row[name] for row in last if row.get(name) is not None])
     return summary
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any] | None:
+    if not values:
+        return None
+    mean = mean_over(values)
+    return {"mean": mean.value, "standard_error": mean.error, "smallest": min(values), "largest": max(values)}
 
 
 def _machine(resolved: Row) -> str:

@@ -34,15 +34,19 @@ def mean_over(values: Sequence[float]) -> Mean:
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Mean | None:
     """The mean of value − baseline over the seeds that both ran with; None if there is none.
 
-    The images and their binarization are the same for every seed, so the difference within a seed is free of the
-    spread over images, and its spread over seeds is all that is left.
+    The images, their binarization and the evaluation's noise are the same for every seed, so the difference within a
+    seed is free of the spread over images, and its spread over seeds is that of training.
     """
     shared = sorted(set(values) & set(baseline))
     return mean_over([values[seed] - baseline[seed] for seed in shared]) if shared else None
 
 
 def error_of_mean(errors: Sequence[float | None]) -> float | None:
-    """The Monte Carlo error of a mean of independent estimates, √Σe²/n; None if one is unknown."""
+    """The Monte Carlo error √Σe²/n of a mean over runs, as of independent estimates; None if one is unknown.
+
+    Runs that were evaluated with the same seed share their noise, each weighted by its own model. Where their errors
+    are correlated, that of the mean is larger, at most Σe/n.
+    """
     if not errors or any(error is None for error in errors):
         return None
     return math.sqrt(math.fsum(error**2 for error in errors if error is not None)) / len(errors)

@@ -1,0 +1,81 @@
+"""Whether result rows are measurements of the same thing, so that they may be averaged or set beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tightbound.errors import RunError
+
+_MEASURED = ("split", "samples", "images", "seed", "protocol", "measure")
+_PLACES = ("path", "in_memory")  # where the data were, which says nothing of what they are
+
+Row = Mapping[str, Any]
+
+
+def check_seeds(rows: Sequence[Row]) -> None:
+    """Refuses result rows of one recipe that must not be averaged over seeds.
+
+    Raises:
+        RunError: they are of different data, or were evaluated in different ways; what differs is named.
+    """
+    for row in rows[1:]:
+        difference = _seed_difference(rows[0], row)
+        if difference:
+            name = row.get("recipe", "the recipe")
+            raise RunError(
+                f"{name}: seeds {rows[0].get('seed')} and {row.get('seed')} cannot be averaged: {difference}",
+                hint="run and evaluate both in the same way, on the same data",
+            )
+
+
+def check_recipes(there: Row, here: Row) -> None:
+    """Refuses result rows of two recipes whose first evaluations must not be compared.
+
+    They may differ in what they were trained on, but not in the images that they are measured on.
+
+    Raises:
+        RunError: split, K, images, noise, protocol or the images themselves differ.
+    """
+    first, second = there["evaluations"][0], here["evaluations"][0]
+    pairs = (("evaluation", _measured(first), _measured(second)), ("data", _images(there), _images(here)))
+    difference = next(filter(None, (_difference(*pair) for pair in pairs)), "")
+    if difference:
+        raise RunError(
+            f"{there['recipe']} (there) and {here['recipe']} (here) cannot be compared: {difference}",
+            hint="evaluate both in the same way, on the same images",
+        )
+
+
+def data_difference(there: Row, here: Row) -> str:
+    """The first key in which two ``data`` sections of resolved.json differ; what only one of them has is not compared.
+
+    Such as ``data.name is 'omniglot (drawings)' there and 'omniglot (chardata.mat)' here``; else an empty string.
+    """
+    kept = ({key: value for key, value in data.items() if key not in _PLACES} for data in (there, here))
+    return _difference("data", *kept)
+
+
+def _seed_difference(there: Row, here: Row) -> str:
+    data = data_difference(there.get("data") or {}, here.get("data") or {})
+    evaluations = zip(there["evaluations"], here["evaluations"], strict=False)
+    found = (_difference("evaluation", _measured(one), _measured(other)) for one, other in evaluations)
+    return next(filter(None, (data, *found)), "")
+
+
+def _measured(evaluation: Row) -> Row:
+    return {key: evaluation[key] for key in _MEASURED if key in evaluation}
+
+
+def _images(row: Row) -> Row:
+    """Which images a row's first evaluation is of."""
+    data, split = row.get("data") or {}, row["evaluations"][0].get("split")
+    prints = {part: value for part, value in (data.get("fingerprint") or {}).items() if part == split}
+    return {**{key: data[key] for key in ("name", "binarize") if key in data}, "fingerprint": prints}
+
+
+def _difference(path: str, there: Any, here: Any) -> str:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        parts = (_difference(f"{path}.{key}", there[key], here[key]) for key in there if key in here)
+        return next(filter(None, parts), "")
+    return "" if there == here else f"{path} is {there!r} there and {here!r} here"
