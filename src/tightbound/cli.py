@@ -243,11 +243,17 @@ def encode(
 
 
 @app.command()
-def report(run: RunPath) -> None:
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="The page alone. [default: report.html and figures/ in RUN]"),
+    ] = None,
+) -> None:
     """Write the run's report again, from what its folder holds."""
     from tightbound.commands.report import report_path
 
-    typer.echo(report_path(run))
+    typer.echo(report_path(run, out))
 
 
 @app.command()

@@ -159,6 +159,7 @@ def test_a_missing_or_damaged_run_is_status_1(tightbound, copied, tmp_path, comm
         (["evaluate", "--out", "values.csv"], "--out: got 'values.csv'; expected a file that ends in .npz", ""),
         (["evaluate", "--data", "digits", "--split", "train"], "--split has no effect with --data", ""),
         (["sample", "--out", "grid.jpg"], "--out: got 'grid.jpg'; expected a file that ends in .png or .npz", ""),
+        (["report", "--out", "page.txt"], "--out: got 'page.txt'; expected a file that ends in .html", ""),
         (["sample", "--show", "modes"], "--show: got 'modes'; expected one of sample, mean", ""),
         (["sample", "--checkpoint", "first"], "error: --checkpoint: got 'first'; expected one of auto, last, best", ""),
         (["sample", "--device", "gpu"], "error: --device: got 'gpu'; expected one of auto, cpu, cuda, mps", ""),
@@ -190,10 +191,10 @@ def test_a_dry_run_refuses_what_it_would_ignore(tightbound, tmp_path):
     check(result, 2, "--dry-run writes nothing: --out and --resume have no effect")
 
 
-def test_a_report_is_not_written_into_a_zip(tightbound, trained, tmp_path):
+@pytest.mark.parametrize("command", ["report", "sample", "reconstruct"])
+def test_nothing_is_written_into_a_zip(tightbound, trained, tmp_path, command):
     path = shutil.make_archive(str(tmp_path / "run"), "zip", trained)
-    check(tightbound("report", path), 1, "run is a zip; a report is written into a run folder", "unpack it first")
-    check(tightbound("sample", path), 1, "run is a zip: nothing is written into it", "name a file with --out")
+    check(tightbound(command, path), 2, f"error: {path} is a zip: nothing is written into it", "name a file with --out")
 
 
 def unread(*_, **__):

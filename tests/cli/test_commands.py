@@ -108,7 +108,7 @@ def size_of(path):
 
 def test_a_picture_is_a_grid_of_the_images(tightbound, copied, tmp_path):
     result = tightbound("sample", copied, "--number", 4, "--show", "mean")
-    path = copied / "figures" / "samples-seed0.png"
+    path = copied / "figures" / "sample-means-seed0.png"
     assert result.stdout.strip() == str(path)
     assert size_of(path) == (2 * 64 + 2, 2 * 64 + 2)
     out = tmp_path / "rows.png"
@@ -156,6 +156,17 @@ def test_the_report_is_written_again(tightbound, copied):
     result = tightbound("report", copied)
     assert result.stdout.strip() == str(copied / "report.html")
     assert (copied / "report.html").stat().st_size > 10_000
+
+
+def test_the_report_of_a_zip_is_one_page(tightbound, trained, tmp_path):
+    path = shutil.make_archive(str(tmp_path / "run"), "zip", trained)
+    pages = [tmp_path / "zip.html", tmp_path / "folder.html"]
+    before = (trained / "report.html").read_bytes()
+    for run, out in zip((path, trained), pages, strict=True):
+        assert tightbound("report", run, "--out", out).stdout.strip() == str(out)
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert (trained / "report.html").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder.html", "run.zip", "zip.html"]
 
 
 def test_dry_run_counts_parameters_and_writes_nothing(tightbound, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from tightbound.report.curves import MOST_POINTS, bound_curve, kl_curve, series,
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.tables import elbo_spread, gap
 from tightbound.report.units import unit_bars
-from tightbound.report.weights import weight_histograms
+from tightbound.report.weights import _edges_with_limit, weight_histograms
 
 from .runs import PER_IMAGE, ROW, metrics, run
 
@@ -68,6 +68,18 @@ def test_bounds_are_of_one_split_and_say_of_how_many_images() -> None:
     assert [text for text in chart if text in ("4 test images", "1 test image")] == ["1 test image", "4 test images"]
     assert "−50.00" in chart
     assert "−75.00" not in chart
+
+
+def test_evaluations_of_the_same_images_are_told_apart_by_what_differs() -> None:
+    rows = [{}, {"seed": 8, "elbo": -101.5}, {"samples": 50, "elbo": -101.0}]
+    evaluations = tuple(Evaluation({**ROW, **row}) for row in rows)
+    chart = words(bounds(replace(run(), evaluations=evaluations)))
+    labels = [text for text in chart if text.startswith("4 test images")]
+    assert sorted(labels) == sorted(
+        [f"4 test images, K = {k}, seed {seed}" for k, seed in (("5,000", 7), ("5,000", 8), ("50", 7))]
+        + [f"4 test images, K = 5,000, seed {seed}" for seed in (7, 8)]
+        + ["4 test images, K = 50"]
+    )
 
 
 def test_the_curve_marks_every_k_on_its_axis() -> None:
@@ -156,6 +168,15 @@ def test_histograms_count_the_images_beyond_the_limit() -> None:
     assert pareto.caption.startswith("In 1 of 3 images (33 %) k̂ is above 0.7")
     assert len(bar_heights(pareto.markup, "orange")) == 1
     assert effective.caption == "Effective sample size: 41.3 samples of 5,000 drawn in the median image."
+
+
+@pytest.mark.parametrize("values", [[0.75, 0.9], [2.0, 9.5, 1.7, 21.3], [-40.0, 5.0]])
+def test_the_limit_of_trust_is_always_in_the_frame(values: list[float]) -> None:
+    edges = _edges_with_limit(np.array(values))
+    assert 0.7 in edges
+    assert edges[0] <= min(0, *values) <= max(1, *values) <= edges[-1]
+    assert len(edges) < 125
+    assert np.histogram(values, edges)[0].sum() == len(values)
 
 
 def test_errors_over_images() -> None:

@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tightbound.report import Pictures, write_report
+from tightbound.report import Pictures, read_run, write_report
+from tightbound.report.bounds import bounds
+from tightbound.report.curves import bound_curve
 from tightbound.report.exhibit import PALETTE
 from tightbound.report.grids import grid, to_rgba
+from tightbound.report.page import render
 from tightbound.report.reconstructions import reconstruction_rows
 
 from .runs import RESOLVED, ROW, pictures, write_run
@@ -72,6 +75,11 @@ def page(folder: Path) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
+def without_pictures(folder: Path) -> Page:
+    """The words of the page; nothing is drawn."""
+    return Page(render(read_run(folder), None, ()))
+
+
 def test_nothing_is_fetched(folder: Path, page: Page) -> None:
     for tag, attributes in page.tags:
         for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
@@ -98,9 +106,9 @@ def test_headline_numbers_stand_exactly(page: Page) -> None:
 
 def test_the_summary_says_what_was_trained_and_what_the_number_is(page: Page) -> None:
     assert (
-        "A VAE with 4 latent units, a Bernoulli likelihood and 1,076,000 parameters, trained for 3 epochs (300 steps) "
-        "on mnist. Mean log p(x) over 4 test images: −97.31 ± 0.02 nats per image. Lower bound on log p(x), K = 5000; "
-        "the weights are even enough to trust in all 4 images."
+        "A VAE of 1,076,000 parameters with 4 latent units and a Bernoulli likelihood, trained for 3 epochs "
+        "(300 steps) on mnist. Mean log p(x) over 4 test images: −97.31 ± 0.02 nats per image. Lower bound on log "
+        "p(x), K = 5000; the weights are even enough to trust in all 4 images."
     ) in page.text
 
 
@@ -182,11 +190,11 @@ def test_a_run_that_was_not_evaluated_shows_its_curves(tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_images(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", validated=False)
-    page = Page(write_report(folder).read_text(encoding="utf-8"))
-    labels = {svg["aria-label"] for svg in page.all("svg")}
-    assert "Line chart of the ELBO during training. ELBO, training mode: last value −101.00 nats." in labels
-    assert "validation values" not in page.text
+    run = read_run(write_run(tmp_path / "run", evaluated=False, validated=False))
+    chart = bound_curve(run.metrics, run.row)
+    assert chart is not None
+    assert "Line chart of the ELBO during training. ELBO, training mode: last value −101.00 nats." in chart.markup
+    assert "validation values" not in chart.caption
 
 
 def test_a_run_before_its_first_epoch(tmp_path: Path) -> None:
@@ -201,7 +209,7 @@ def test_every_number_of_a_gray_protocol_is_labeled(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     row = {**ROW, "is_likelihood": False, "measure": "not a likelihood"}
     (folder / "evaluation.json").write_text(json.dumps([row]))
-    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    page = without_pictures(folder)
     for text in (
         "score (not a likelihood) −97.31 ± 0.02",
         "ELBO (not a likelihood) −101.25",
@@ -211,8 +219,33 @@ def test_every_number_of_a_gray_protocol_is_labeled(tmp_path: Path) -> None:
         "Score (not a likelihood), nats per image −97.31 ± 0.02",
     ):
         assert text in page.text
-    assert "score (not a likelihood) (4 test images, K = 5,000) −97.31 ± 0.02 nats" in str(page.all("svg"))
+    chart = bounds(read_run(folder))
+    assert chart is not None
+    assert "score (not a likelihood) (4 test images, K = 5,000) −97.31 ± 0.02 nats" in chart.markup
     assert "Estimate of log p(x)" not in page.text
+
+
+@pytest.mark.parametrize("dequantized", [True, False])
+def test_bits_of_a_density_of_bare_pixels_are_no_code_length(tmp_path: Path, dequantized: bool) -> None:
+    folder = write_run(tmp_path / "run")
+    row = {**ROW, "measure": "density", "dequantized": dequantized}
+    (folder / "evaluation.json").write_text(json.dumps([row]))
+    text = without_pictures(folder).text
+    name = "Code length" if dequantized else "−log density (no code length)"
+    assert f"{name} 0.179 bits per dimension" in text
+    assert f"{name}, bits per dimension 0.1791" in text
+    assert ("Code length" in text) == dequantized
+
+
+def test_a_page_alone_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", evaluated=False)
+    before = sorted(folder.rglob("*"))
+    out = tmp_path / "pages" / "mine.html"
+    assert write_report(folder, out=out) == out
+    page = Page(out.read_text(encoding="utf-8"))
+    assert [figure["id"] for figure in page.all("figure")] == ["kl", "training", "speed"]
+    assert "figures/" not in page.text
+    assert sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("row", [{"active_units": [None], "activity": [None]}, {"images": 300, "active_units": [None]}])
@@ -220,8 +253,8 @@ def test_unknown_activity_is_left_out(tmp_path: Path, row: dict[str, object]) ->
     """One image, or one sample of a posterior whose mean has no closed form."""
     folder = write_run(tmp_path / "run")
     (folder / "evaluation.json").write_text(json.dumps([{**ROW, **row}]))
-    page = Page(write_report(folder).read_text(encoding="utf-8"))
-    assert "latent units" not in page.text.partition("Details")[0].replace("VAE with 4 latent units", "")
+    page = without_pictures(folder)
+    assert "latent units" not in page.text.partition("Details")[0].replace("parameters with 4 latent units", "")
     assert "Active latent units" not in page.text
 
 
@@ -229,8 +262,8 @@ def test_counts_of_one_and_of_many(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "evaluation.json").write_text(json.dumps([{**ROW, "images": 1}]))
     (folder / "resolved.json").write_text(json.dumps({**RESOLVED, "parameters": 46_700}))
-    page = Page(write_report(folder).read_text(encoding="utf-8"))
-    assert "and 46,700 parameters, trained" in page.text
+    page = without_pictures(folder)
+    assert "A VAE of 46,700 parameters with" in page.text
     assert "Parameters 46,700" in page.text
     assert "Mean log p(x) over 1 test image: " in page.text
 
@@ -264,6 +297,6 @@ def test_other_shapes(tmp_path: Path, shape: tuple[int, int, int]) -> None:
 def test_words_of_the_run_are_escaped(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", evaluated=False)
     (folder / "resolved.json").write_text(json.dumps({"recipe": {"name": "<script>alert(1)</script>"}}))
-    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    page = without_pictures(folder)
     assert page.all("script") == []
     assert "<script>alert(1)</script>" in page.text

@@ -95,7 +95,7 @@ def test_without_an_encoder_no_unit_is_said_to_have_collapsed() -> None:
 def test_the_note_on_a_density_tells_dequantized_pixels() -> None:
     (plain,) = findings(run({"measure": "density"}), None)
     (dequantized,) = findings(run({"measure": "density", "dequantized": True}), None)
-    assert "continuous pixel values, not a probability" in plain.text
+    assert "a density of pixels in 0 to 1, not a probability" in plain.text
     assert "Its bits per dimension bound those of the integers from above." in dequantized.text
 
 

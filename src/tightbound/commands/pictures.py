@@ -11,12 +11,13 @@ import typer
 from torch import Tensor
 
 from tightbound.core import Model
-from tightbound.errors import RecipeError, RunError
+from tightbound.errors import RecipeError
 from tightbound.numerics import generator_for
 from tightbound.recipes.evaluate import open_images
 from tightbound.recipes.files import write_arrays, write_whole
 from tightbound.recipes.run import Run, open_run
 from tightbound.report import grids
+from tightbound.report.uncertainty import scale_of
 
 _GAP = 2
 _LEAST_SIDE = 64  # pixels: smaller images are enlarged to about that
@@ -33,7 +34,7 @@ def write_samples(
     if show not in ("sample", "mean"):
         raise RecipeError(f"--show: got {show!r}; expected one of sample, mean")
     run = open_run(path)
-    target = target_of(run, out, f"samples-seed{seed}")
+    target = target_of(run, path, out, f"{'samples' if show == 'sample' else 'sample-means'}-seed{seed}")
     model = run.model(checkpoint, device or "auto")
     generator = generator_for(seed, "samples", device=_device(model))
     epsilon = model.sample_prior(number, generator)
@@ -63,7 +64,7 @@ def write_reconstructions(
 ) -> None:
     """Encodes images and decodes one posterior sample of each: rows of originals, means, and standard deviations."""
     run = open_run(path)
-    target = target_of(run, out, f"reconstructions-seed{seed}")
+    target = target_of(run, path, out, f"reconstructions-seed{seed}")
     images = open_images(run, data, split)
     model = run.model(checkpoint, device or "auto")
     x = images.fixed(0, number, seed).to(next(model.parameters()))
@@ -72,19 +73,39 @@ def write_reconstructions(
     if target.suffix == ".npz":
         write_arrays(target, {"originals": _numpy(x), "mean": mean, "std": std, "index": np.arange(len(x))})
     else:
-        rows = [grids.to_rgba(_numpy(x)), grids.to_rgba(mean), grids.heat(std, float(std.max()))]
+        rows = [grids.to_rgba(_numpy(x)), grids.to_rgba(mean), grids.heat(std, scale_of([std]).top)]
         _write_png(target, np.concatenate(rows), columns=len(x))
     typer.echo(target)
 
 
-def target_of(run: Run, out: Path | None, name: str) -> Path:
-    """Where the picture goes: checked before any work."""
-    if out is None and not run.writable:
-        raise RunError(f"{run.name} is a zip: nothing is written into it", hint="name a file with --out")
+def target_of(run: Run, path: Path, out: Path | None, name: str) -> Path:
+    """Where the picture goes: checked before any work.
+
+    Args:
+        run: the run.
+        path: as it was given.
+        out: as it was given; None for the run's figures/.
+        name: of the file there.
+
+    Raises:
+        RecipeError: ``out`` is no picture and no archive, or is missing although the run is a zip.
+    """
+    if out is None:
+        check_writable(run, path)
     target = run.folder / "figures" / f"{name}.png" if out is None else out
     if target.suffix not in (".png", ".npz"):
         raise RecipeError(f"--out: got {str(out)!r}; expected a file that ends in .png or .npz")
     return target
+
+
+def check_writable(run: Run, path: Path) -> None:
+    """Refuses to write into a zip.
+
+    Raises:
+        RecipeError: the run is one; the hint asks for --out.
+    """
+    if not run.writable:
+        raise RecipeError(f"{path} is a zip: nothing is written into it", hint="name a file with --out")
 
 
 def _write_png(path: Path, tiles: np.ndarray, *, columns: int) -> None:

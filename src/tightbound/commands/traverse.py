@@ -15,6 +15,7 @@ from tightbound.errors import RecipeError
 from tightbound.recipes.evaluate import open_images
 from tightbound.recipes.files import write_arrays, write_whole
 from tightbound.recipes.run import Run, open_run
+from tightbound.registry import nearest_hint
 from tightbound.report import read_run
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.latents import Chosen, along, as_array, between, choose, group_sizes
@@ -23,6 +24,7 @@ from tightbound.report.walk_grids import interpolation_grid, traversal_grid
 
 MOST_USED = 10  # units of ``--dims`` without a value
 MOST_ROWS = 400  # of a picture
+_WORDS = ("active", "all")  # in place of units
 _LISTED = 8  # indices that a file name takes
 
 
@@ -67,7 +69,7 @@ def write_traversal(
     index = None if images is None else _indices("--images", images)
     _check_request(index, dims, chosen_data=split is not None or data is not None)
     run = open_run(path)
-    target = target_of(run, out, _name(index, dims, seed))
+    target = target_of(run, path, out, _name(index, dims, seed))
     source = None if index is None else open_images(run, data, split)
     if source is not None and index is not None:
         _check_range("--images", index, len(source), "images")
@@ -126,9 +128,16 @@ def _check_request(index: list[int] | None, dims: str | None, *, chosen_data: bo
 def _indices(option: str, text: str) -> list[int]:
     """``3,7`` or ``[3, 7]`` -> [3, 7]."""
     try:
-        return [int(part) for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
+        given = [int(part) for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
     except ValueError:
-        raise RecipeError(f"{option}: got {text!r}; expected whole numbers with commas, such as 3,7") from None
+        words = _WORDS if option == "--dims" else ()
+        or_words = f", or {' or '.join(words)}" if words else ""
+        message = f"{option}: got {text!r}; expected whole numbers with commas, such as 3,7{or_words}"
+        raise RecipeError(message, hint=nearest_hint(text, words)) from None
+    twice = [value for value in given if given.count(value) > 1]
+    if twice:
+        raise RecipeError(f"{option}: got {twice[0]} twice; expected each number once")
+    return given
 
 
 def _check_range(option: str, given: list[int], size: int, what: str) -> None:
@@ -140,7 +149,7 @@ def _check_range(option: str, given: list[int], size: int, what: str) -> None:
 def _units(run: Run, model: Model, dims: str) -> tuple[list[int], str]:
     """The units to walk along, and in words how they are sorted."""
     sizes = group_sizes(model)
-    if dims in ("active", "all"):
+    if dims in _WORDS:
         found = read_run(run.folder).main
         units, order = units_by_use({} if found is None else found.row, sizes)
         return (units if dims == "all" else units[:MOST_USED]), order
@@ -158,7 +167,7 @@ def _name(index: list[int] | None, dims: str | None, seed: int) -> str:
 
 
 def _short(dims: str) -> str:
-    if dims in ("active", "all"):
+    if dims in _WORDS:
         return dims
     units = _indices("--dims", dims)
     return "-".join(map(str, units)) if len(units) <= _LISTED else f"{len(units)}-units"

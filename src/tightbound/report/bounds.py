@@ -8,7 +8,7 @@ import numpy as np
 
 from tightbound.report.exhibit import BLUE, FAINT, INK, MUTED, ORANGE, TEAL, WIDTH, Exhibit, chart
 from tightbound.report.formatting import count, plural, with_error
-from tightbound.report.run_folder import Evaluation, Run
+from tightbound.report.run_folder import Evaluation, Row, Run
 from tightbound.report.tables import elbo_spread, qualified, quantity
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ class _Point(NamedTuple):
     monte_carlo: float | None
     images: float | None
     color: str
+    row: Row
 
 
 def bounds(run: Run) -> Exhibit | None:
     """A dot a number of every evaluation of the main one's split; None without an evaluation."""
     split = run.row.get("split")
     shown = [evaluation for evaluation in run.evaluations if evaluation.row.get("split") == split]
-    points = [point for evaluation in shown for point in _points(evaluation)]
+    points = _told_apart([point for evaluation in shown for point in _points(evaluation)])
     if not points:
         return None
 
@@ -81,8 +82,24 @@ def _points(evaluation: Evaluation) -> list[_Point]:
     samples = f"{where}, K = {count(row['samples'])}" if row.get("samples") else where
     spread = row.get("standard_error_images")
     given = [
-        (row.get("elbo"), qualified("ELBO", row), where, None, elbo_spread(evaluation), BLUE),
-        (row.get("log_likelihood"), quantity(row), samples, row.get("standard_error"), spread, ORANGE),
-        (row.get("exact"), f"exact {quantity(row)}", where, None, None, TEAL),
+        (row.get("elbo"), qualified("ELBO", row), where, None, elbo_spread(evaluation), BLUE, row),
+        (row.get("log_likelihood"), quantity(row), samples, row.get("standard_error"), spread, ORANGE, row),
+        (row.get("exact"), f"exact {quantity(row)}", where, None, None, TEAL, row),
     ]
     return [_Point(float(value), *rest) for value, *rest in given if value is not None and np.isfinite(value)]
+
+
+def _told_apart(points: list[_Point]) -> list[_Point]:
+    """Points of one name and place get what their evaluations differ in, such as the seed."""
+    told = []
+    for point in points:
+        alike = [_settings(other.row) for other in points if (other.label, other.where) == (point.label, point.where)]
+        own = _settings(point.row)
+        differ = [word for word, *others in zip(own, *alike, strict=True) if len(set(others)) > 1]
+        told.append(point._replace(where=", ".join([point.where, *differ])))
+    return told
+
+
+def _settings(row: Row) -> tuple[str, ...]:
+    samples = count(row["samples"]) if row.get("samples") else "none"
+    return f"K = {samples}", f"seed {row.get('seed')}", f"{row.get('checkpoint')} weights", str(row.get("method"))

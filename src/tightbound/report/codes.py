@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tightbound.core import Encoding, Model
-from tightbound.numerics import Gaussian, generator_for
+from tightbound.numerics import Gaussian, generator_for, mixture_log_prob
 
 POSTERIOR_SAMPLES = 64  # of an image, where the moments have no closed form
-PRIOR_SAMPLES = 4096
+PRIOR_SAMPLES = 65_536  # where the prior's moments have no closed form
+_FEWEST = 4096
+_CHECKED = 16  # components at whose means a prior's density is compared with its mixture's
+_MOST_NUMBERS = 16_000_000  # of all these samples: fewer where there are many latents
 
 
 class Moments(NamedTuple):
@@ -87,20 +91,53 @@ def correlation(gaussian: Gaussian) -> Tensor | None:
 
 
 def prior_latents(model: Model, seed: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (U) of z under the prior: closed where p(z) is Gaussian, else of 4,096 samples."""
+    """Mean and standard deviation (U) of z under the prior: closed of one Gaussian or several, else of samples."""
     gaussian = getattr(getattr(model, "prior", None), "gaussian", None)
     if gaussian is not None:
         scale = marginal_scale(gaussian)
         return gaussian.mean.expand_as(scale), scale
-    return _moments(flat(model.latents_at(_prior_samples(model, seed))))
+    mixed = _mixture(model)
+    return _moments(flat(model.latents_at(_prior_samples(model, seed)))) if mixed is None else mixture_moments(*mixed)
 
 
 def prior_epsilon(model: Model, seed: int) -> tuple[Tensor, Tensor]:
-    """The same (E) in flat coordinates: 0 and 1 where these are whitened, else of 4,096 samples."""
+    """The same (E) in flat coordinates: 0 and 1 where these are whitened; else they are z, or are sampled."""
     if getattr(getattr(model, "prior", None), "whitened", True):
-        mean = like(model).new_zeros(max(group.slice.stop for group in model.groups))
+        mean = like(model).new_zeros(_flat_size(model))
         return mean, torch.ones_like(mean)
-    return _moments(_prior_samples(model, seed))
+    mixed = _mixture(model)
+    return _moments(_prior_samples(model, seed)) if mixed is None else mixture_moments(*mixed)
+
+
+def mixture_moments(components: Gaussian, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean Σ w μ and standard deviation √(Σ w (σ² + (μ − mean)²)), (D) each, of Σ_m w_m N(μ_m, Σ_m).
+
+    Args:
+        components: M Gaussians over D units.
+        log_weights: log w_m (M).
+    """
+    weights = log_weights.exp().unsqueeze(-1)
+    mean = (weights * components.mean).sum(0)
+    variance = marginal_scale(components).square() + (components.mean - mean).square()
+    return mean, (weights * variance).sum(0).sqrt()
+
+
+def _mixture(model: Model) -> tuple[Gaussian, Tensor] | None:
+    """Components and log weights of a prior that offers ``gaussians``, or is made of posteriors; else None.
+
+    Weights that it does not offer are taken as equal. Kept only if the prior's density is that of this mixture.
+    """
+    prior = getattr(model, "prior", None)
+    inputs = None if prior is None else prior.pseudo_inputs
+    handed_in = None if inputs is None else model.encode(inputs[:1]).components
+    components = getattr(prior, "gaussians", None) if handed_in is None else handed_in
+    if prior is None or not isinstance(components, Gaussian):
+        return None
+    size = len(components.mean)
+    log_weights = getattr(prior, "log_weights", components.mean.new_full((size,), -math.log(size)))
+    points = components.mean[:_CHECKED]
+    same = torch.allclose(mixture_log_prob(points, components, log_weights), prior.log_prob(points, handed_in))
+    return (components, log_weights) if same else None
 
 
 def like(model: Model) -> Tensor:
@@ -114,7 +151,12 @@ def flat(latents: tuple[Tensor, ...]) -> Tensor:
 
 
 def _prior_samples(model: Model, seed: int) -> Tensor:
-    return model.sample_prior(PRIOR_SAMPLES, generator_for(seed, "prior moments", device=like(model).device))
+    number = max(_FEWEST, min(PRIOR_SAMPLES, _MOST_NUMBERS // _flat_size(model)))
+    return model.sample_prior(number, generator_for(seed, "prior moments", device=like(model).device))
+
+
+def _flat_size(model: Model) -> int:
+    return max(group.slice.stop for group in model.groups)
 
 
 def _moments(samples: Tensor) -> tuple[Tensor, Tensor]:

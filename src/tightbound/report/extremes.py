@@ -7,8 +7,9 @@ import math
 
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.formatting import with_error
-from tightbound.report.grids import enlarge, grid, png, to_rgba
-from tightbound.report.images import gap_for, image_tag
+from tightbound.report.grids import grid, png, to_rgba
+from tightbound.report.images import enlargement, gap_for, image_tag
+from tightbound.report.lettering import lettered
 from tightbound.report.pictures import Pictures, RankedImages
 from tightbound.report.weights import PARETO_LIMIT
 
@@ -47,7 +48,9 @@ def _cards(name: str, title: str, ranked: RankedImages, caption: str, split: str
     if ranked.pareto_k is not None and (ranked.pareto_k > PARETO_LIMIT).any():
         caption += " Marked k̂: weights too uneven to trust that number."
     markup = f'<ol class="cards">{"".join(cards)}</ol>'
-    file = png(enlarge(grid(tiles, _COLUMNS, gap_for(ranked.images)), max(1, 96 // ranked.images.shape[-1])))
+    factor = enlargement(ranked.images)
+    named = lettered(tiles, [[_value(ranked, i), f"image {int(ranked.index[i])}"] for i in range(len(tiles))], factor)
+    file = png(grid(named, _COLUMNS, factor * gap_for(ranked.images)))
     return Exhibit(name, title, caption, markup, file)
 
 

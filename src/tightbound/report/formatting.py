@@ -79,6 +79,11 @@ def plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def with_article(noun: str) -> str:
+    """``a VAE``, ``an image``: by the first letter."""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
 def brief(text: str, most: int = 60) -> str:
     """The first clauses of a text (between commas), as many as fit in ``most`` characters; at least its first words."""
     clauses = text.split(", ")

@@ -10,6 +10,7 @@ from tightbound.report.pictures import Array
 
 # Ten stops of matplotlib's "inferno": perceptually uniform, fit for color blindness. The color bar has the same.
 HEAT = ("#000004", "#1b0c41", "#4a0c6b", "#781c6d", "#a52c60", "#cf4446", "#ed6925", "#fb9b06", "#f7d13d", "#fcffa4")
+_ROUNDING = 1e-5  # of float32: no value is outside by less
 
 
 def to_rgba(images: Array) -> Array:
@@ -28,6 +29,12 @@ def heat(maps: Array, top: float) -> Array:
     scaled = np.clip(np.nan_to_num(maps.mean(1)) / (top or 1.0), 0, 1) * (len(stops) - 1)
     channels = [np.interp(scaled, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
     return _opaque(np.rint(np.stack(channels, axis=-1)).astype(np.uint8))
+
+
+def cut_note(*images: Array) -> str:
+    """Words for a caption where ``to_rgba`` cuts some of these values, else none."""
+    beyond = any(((shown < -_ROUNDING) | (shown > 1 + _ROUNDING)).any() for shown in images)
+    return " (values outside 0 to 1 are cut)" if beyond else ""
 
 
 def is_constant(values: Array) -> bool:

@@ -36,27 +36,27 @@ class Section:
     exhibits: tuple[Exhibit, ...]
 
 
-def write_report(folder: Path, pictures: Pictures | None = None) -> Path:
+def write_report(folder: Path, pictures: Pictures | None = None, *, out: Path | None = None) -> Path:
     """Writes ``report.html`` and ``figures/*.png`` of a run folder; equal input gives equal bytes.
 
     Args:
         folder: a run folder; of its files only what is there is shown.
         pictures: from ``collect_pictures``; None leaves samples and reconstructions out.
+        out: another file for the page, which holds all its pictures; then nothing is written into the folder.
 
     Returns:
-        The path of report.html.
+        The path of the page.
 
     Raises:
         RunError: if the folder is missing, is not a run folder, or is damaged.
     """
     run = read_run(folder)
     sections = _sections(run, pictures)
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
-    for exhibit in (exhibit for section in sections for exhibit in section.exhibits):
-        _write(figures / f"{exhibit.name}.png", exhibit.png)
-    path = folder / "report.html"
-    _write(path, render(run, pictures, sections).encode())
+    if out is None:
+        for exhibit in (exhibit for section in sections for exhibit in section.exhibits):
+            _write(folder / "figures" / f"{exhibit.name}.png", exhibit.png)
+    path = folder / "report.html" if out is None else out
+    _write(path, render(run, pictures, sections, files=out is None).encode())
     return path
 
 
@@ -82,8 +82,8 @@ def _known(exhibits: Sequence[Exhibit | None]) -> tuple[Exhibit, ...]:
     return tuple(exhibit for exhibit in exhibits if exhibit is not None)
 
 
-def render(run: Run, pictures: Pictures | None, sections: Sequence[Section]) -> str:
-    """The page as text."""
+def render(run: Run, pictures: Pictures | None, sections: Sequence[Section], *, files: bool = True) -> str:
+    """The page as text; ``files`` says whether its pictures are also in ``figures/``."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -105,11 +105,13 @@ def render(run: Run, pictures: Pictures | None, sections: Sequence[Section]) -> 
         columns=len(run.evaluations),
         details=detail_groups(run),
         recipe=run.recipe,
+        files=files,
     )
 
 
 def _write(path: Path, content: bytes) -> None:
     """All of it or nothing: a reader never sees half a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_bytes(content)
     os.replace(temporary, path)

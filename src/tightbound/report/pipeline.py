@@ -23,9 +23,10 @@ from tightbound.report.exhibit import (
     sheet,
     write,
 )
-from tightbound.report.formatting import count, plural, significant
-from tightbound.report.grids import heat, is_constant, to_rgba
+from tightbound.report.formatting import count, plural, significant, with_article
+from tightbound.report.grids import cut_note, heat, is_constant, to_rgba
 from tightbound.report.pictures import Array, Pictures, Pipeline
+from tightbound.report.uncertainty import Scale, in_words, one_each, page_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ _ARROW = 18.0
 _HEAD = 20.0
 _FOOT = 34.0
 _INNER = 0.85  # of the bars' axis carries numbers
-_USUAL, _FAR = 0.995, 2.0  # the scale ends at this quantile of the uncertainty if the largest is so many times that
+_SIGMA = 12.0  # below a map of one σ
 
 Column = tuple[str, Array]  # heading, images as (n, H, W, 4)
 
@@ -49,34 +50,34 @@ def pipelines(pictures: Pictures | None) -> list[Exhibit]:
     """One exhibit of held-out images and one of prior samples, as far as they are known."""
     if pictures is None:
         return []
+    scale = page_scale(pictures)
     exhibits = []
     if pictures.encoded is not None:
-        exhibits.append(_encoded(pictures.encoded, pictures.split))
+        exhibits.append(_encoded(pictures.encoded, pictures.split, scale))
     if pictures.generated is not None:
-        exhibits.append(_generated(pictures.generated))
+        exhibits.append(_generated(pictures.generated, scale))
     return exhibits
 
 
-def _encoded(rows: Pipeline, split: str) -> Exhibit:
+def _encoded(rows: Pipeline, split: str, scale: Scale) -> Exhibit:
     before = [] if rows.originals is None else [("image", to_rgba(rows.originals))]
     how = f"the mean of {rows.mean_samples} samples" if rows.mean_samples else "closed form"
     caption = (
-        f"From left to right: {_article(split)} {split} image; z, the posterior mean of every latent unit ({how}) with "
-        f"one standard deviation to both sides; the mean of every pixel there. {_band(rows)} {_scale(rows)}"
+        f"From left to right: {with_article(split)} image; z, the posterior mean of every latent unit ({how}) with "
+        f"one standard deviation to both sides; the mean of every pixel there{cut_note(rows.mean)}. "
+        f"{_band(rows)} {in_words(rows.std, scale)}"
     )
-    return _exhibit("pipeline", "From an image to its reconstruction", caption, rows, before, ["reconstruction"])
+    title = "From an image to its reconstruction"
+    return _exhibit("pipeline", title, caption, rows, before, ["reconstruction"], scale)
 
 
-def _generated(rows: Pipeline) -> Exhibit:
+def _generated(rows: Pipeline, scale: Scale) -> Exhibit:
+    cut = cut_note(rows.mean, *([] if rows.samples is None else [rows.samples]))
     caption = (
-        "From left to right: z, drawn from the prior; the mean of every pixel there; one sample of the pixels. "
-        f"{_band(rows)} {_scale(rows)}"
+        "From left to right: z, drawn from the prior; the mean of every pixel there; one sample of the pixels"
+        f"{cut}. {_band(rows)} {in_words(rows.std, scale)}"
     )
-    return _exhibit("pipeline_prior", "From the prior to a sample", caption, rows, [], ["mean"])
-
-
-def _article(split: str) -> str:
-    return "an" if split[:1] in "aeiou" else "a"
+    return _exhibit("pipeline_prior", "From the prior to a sample", caption, rows, [], ["mean"], scale)
 
 
 def _band(rows: Pipeline) -> str:
@@ -86,25 +87,6 @@ def _band(rows: Pipeline) -> str:
     return text + (truncated if shown < all_units else "")
 
 
-def _scale(rows: Pipeline) -> str:
-    if is_constant(rows.std):
-        scale = significant(float(rows.std.mean()))
-        return f"Every pixel has the same uncertainty: noise scale σ = {scale}, pixels in 0 to 1."
-    top, largest = _range(rows)
-    beyond = "" if top == largest else f"; a few pixels are beyond, up to {significant(largest, 2)}"
-    return (
-        "Uncertainty: the standard deviation of every pixel that the likelihood states, on one scale from 0 to "
-        f"{significant(top, 2)} for all rows, pixels in 0 to 1{beyond}."
-    )
-
-
-def _range(rows: Pipeline) -> tuple[float, float]:
-    """Where the color scale ends, and the largest value: the same, unless a few pixels are far above all others."""
-    values = rows.std.mean(1)
-    usual, largest = float(np.quantile(values, _USUAL)), float(values.max())
-    return (usual, largest) if largest > _FAR * usual > 0 else (largest, largest)
-
-
 def _exhibit(
     name: str,
     title: str,
@@ -112,14 +94,14 @@ def _exhibit(
     rows: Pipeline,
     before: Sequence[Column],
     decoded: Sequence[str],
+    scale: Scale,
 ) -> Exhibit:
-    top, _ = _range(rows)
     after = [(heading, to_rgba(rows.mean)) for heading in decoded]
     if rows.samples is not None:
         after.append(("sample", to_rgba(rows.samples)))
     mapped = not is_constant(rows.std)
     if mapped:
-        after.append(("uncertainty", heat(rows.std, top)))
+        after.append(("uncertainty", heat(rows.std, scale.top)))
     n, (height, width) = len(rows.z), rows.mean.shape[2:]
     tall = min(_TILE * height / width, _TALLEST)
     tops = [_HEAD + row * (tall + _GAP) for row in range(n)]
@@ -138,22 +120,29 @@ def _exhibit(
         left += bars
         _arrows(axes, left, tops, tall)
         left += _ARROW
-        for column in after:
-            _images(axes, column, left, tops, tall)
+        for heading, tiles in after:
+            below = one_each(rows.std) if heading == "uncertainty" else None
+            _images(axes, (heading, tiles), left, tops, tall, below)
             left += _TILE + _GAP
         if mapped:
-            _color_scale(axes, top, left - _TILE - _GAP, total - _FOOT + 6)
+            _color_scale(axes, scale.end, left - _TILE - _GAP, total - _FOOT + 6)
 
     alt = f"{plural(n, 'row')} of pictures. {caption}"
     return composed(name, title, caption, alt, draw, size=(WIDTH, total / POINTS))
 
 
-def _images(axes: Axes, column: Column, left: float, tops: Sequence[float], tall: float) -> None:
+def _images(
+    axes: Axes, column: Column, left: float, tops: Sequence[float], tall: float, below: Sequence[str] | None = None
+) -> None:
+    """A column of images, each with a few words below it if they are given."""
     heading, tiles = column
-    wide = min(_TILE, tall * tiles.shape[2] / tiles.shape[1])
     write(axes, left + _TILE / 2, _HEAD / 2, heading)
-    for top, tile in zip(tops, tiles, strict=True):
-        paste(axes, tile, left + (_TILE - wide) / 2, top, wide, tall)
+    high = tall if below is None else tall - _SIGMA
+    wide = min(_TILE, high * tiles.shape[2] / tiles.shape[1])
+    for row, (top, tile) in enumerate(zip(tops, tiles, strict=True)):
+        paste(axes, tile, left + (_TILE - wide) / 2, top, wide, high)
+        if below is not None:
+            write(axes, left + _TILE / 2, top + high + _SIGMA / 2, below[row])
 
 
 def _arrows(axes: Axes, left: float, tops: Sequence[float], tall: float) -> None:
@@ -223,7 +212,7 @@ def _bars_of(axes: Axes, rows: Pipeline, row: int) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
-def _color_scale(axes: Axes, top: float, left: float, upper: float) -> None:
+def _color_scale(axes: Axes, end: str, left: float, upper: float) -> None:
     paste(axes, heat(np.linspace(0, 1, 64).reshape(1, 1, 1, 64), 1.0)[0], left, upper, _TILE, 5)
     write(axes, left, upper + 13, "0", ha="left")
-    write(axes, left + _TILE, upper + 13, significant(top, 2), ha="right")
+    write(axes, left + _TILE, upper + 13, end, ha="right")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.formatting import plural
-from tightbound.report.grids import enlarge, grid, png, to_rgba
+from tightbound.report.grids import cut_note, enlarge, grid, png, to_rgba
 from tightbound.report.images import columns_for, enlargement, gap_for, image_tag
 from tightbound.report.pictures import Array, Pictures
 
@@ -19,7 +19,7 @@ def sample_grids(pictures: Pictures | None) -> list[Exhibit]:
             "sample_means",
             "Means of the same samples",
             pictures.sample_means,
-            "The mean of every pixel for the same z: no pixel noise.",
+            "The mean of every pixel for the same z, without pixel noise.",
         ),
     ]
     return [_grid(name, title, images, text) for name, title, images, text in captions if images is not None]
@@ -29,5 +29,6 @@ def _grid(name: str, title: str, images: Array, caption: str) -> Exhibit:
     columns = columns_for(images)
     shown = images[: columns * columns]
     tiles = grid(to_rgba(shown), columns, gap_for(images))
+    caption = caption[:-1] + cut_note(shown) + "."
     alt = f"Grid of {plural(len(shown), 'image')}: {title.lower()} of the model."
     return Exhibit(name, title, caption, image_tag(tiles, images, alt), png(enlarge(tiles, enlargement(images))))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from tightbound.report.formatting import plural, with_error
+from tightbound.report.described import kind_of, model_traits, objective_words, section
+from tightbound.report.formatting import plural, with_article, with_error
 from tightbound.report.run_folder import Row, Run
 from tightbound.report.tables import quantity
 from tightbound.report.warnings import Finding
 
-_NAMES = {"vae": "VAE", "bernoulli": "Bernoulli", "gaussian": "Gaussian"}
-
 
 def recipe_of(run: Run) -> Row:
     """The recipe with every default filled in, or empty."""
-    return _section(run.resolved, "recipe")
+    return section(run.resolved, "recipe")
 
 
 def run_name(run: Run) -> str:
@@ -33,28 +31,18 @@ def summary(run: Run, found: Sequence[Finding]) -> str:
 
 def _what(run: Run) -> str:
     recipe = recipe_of(run)
-    model, data = _section(recipe, "model"), _section(recipe, "data")
-    traits = []
-    if model.get("latent_dim"):
-        traits.append(plural(int(model["latent_dim"]), "latent unit"))
-    likelihood = _section(model, "likelihood").get("kind")
-    if likelihood and likelihood != "auto":
-        traits.append(f"a {_NAMES.get(likelihood, str(likelihood).replace('_', ' '))} likelihood")
-    if run.resolved.get("parameters"):
-        traits.append(plural(int(run.resolved["parameters"]), "parameter"))
-    kind = _NAMES.get(model.get("kind", "model"), str(model.get("kind", "model")).replace("_", " "))
+    model, data = section(recipe, "model"), section(recipe, "data")
+    traits = model_traits(model)
+    size = f" of {plural(int(run.resolved['parameters']), 'parameter')}" if run.resolved.get("parameters") else ""
     having = f" with {_listed(traits)}" if traits else ""
-    trained = f"trained{_length(run.metrics)}" + (f" on {Path(data['name']).name}" if data.get("name") else "")
-    return f"A {kind}{having}, {trained}."
+    objective = objective_words(recipe)
+    trained = f"trained{f' by {objective}' if objective else ''}{_length(run.metrics)}"
+    on = f" on {Path(data['name']).name}" if data.get("name") else ""
+    return f"A{with_article(kind_of(model, 'model'))[1:]}{size}{having}, {trained}{on}."
 
 
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _section(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = of.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _length(metrics: Sequence[Row]) -> str:

@@ -44,6 +44,11 @@ def qualified(name: str, row: Row) -> str:
     return name if is_likelihood(row) else f"{name} (not a likelihood)"
 
 
+def is_code_length(row: Row) -> bool:
+    """Whether bits per dimension are, or bound, the length of a code: not those of a density of bare pixels."""
+    return row.get("measure") != "density" or bool(row.get("dequantized"))
+
+
 def elbo_spread(evaluation: Evaluation) -> float | None:
     """Standard error of the mean ELBO over the choice of images, from the per-image values."""
     return _spread(None if evaluation.per_image is None else evaluation.per_image.get("elbo"))
@@ -113,7 +118,8 @@ def _bits(row: Row) -> Headline | None:
     value = row.get("bits_per_dim")
     if value is None:
         return None
-    return Headline(qualified("Code length", row), fixed(value, 3), "bits per dimension")
+    name = "Code length" if is_code_length(row) else _DENSITY
+    return Headline(qualified(name, row), fixed(value, 3), "bits per dimension")
 
 
 def _error(row: Row) -> Headline | None:
@@ -150,6 +156,8 @@ def evaluation_table(evaluations: Sequence[Evaluation]) -> list[Line]:
 
 
 def _line_name(name: str, rows: Sequence[Row]) -> str:
+    if name == _BITS and not all(is_code_length(row) for row in rows):
+        name = f"{_DENSITY}, bits per dimension"
     likelihoods = [is_likelihood(row) for row in rows]
     if all(likelihoods) or not ("nats" in name or "bits" in name):
         return name
@@ -171,6 +179,8 @@ def _interval(row: Row) -> str:
 
 
 _SCORE = "Score (not a likelihood), nats per image"
+_BITS = "Code length, bits per dimension"
+_DENSITY = "−log density (no code length)"
 _ESTIMATE = "Estimate of log p(x), nats per image"
 _LINES: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("Method", lambda r: r["method"]),
@@ -186,7 +196,7 @@ _LINES: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("ELBO, nats per image", lambda r: fixed(r["elbo"])),
     ("Rate (KL), nats per image", lambda r: fixed(r["rate"])),
     ("Distortion (−log p(x | z)), nats per image", lambda r: fixed(r["distortion"])),
-    ("Code length, bits per dimension", lambda r: fixed(r["bits_per_dim"], 4)),
+    (_BITS, lambda r: fixed(r["bits_per_dim"], 4)),
     ("Reconstruction RMSE, pixels in 0 to 1", lambda r: fixed(r["reconstruction_rmse"], 4)),
     ("Reconstruction MAE, pixels in 0 to 1", lambda r: fixed(r["reconstruction_mae"], 4)),
     ("Effective samples, median image", lambda r: significant(r["ess_median"])),

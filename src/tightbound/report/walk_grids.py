@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tightbound.report.exhibit import INK, ORANGE, POINTS, WIDTH, Exhibit, composed, paste, sheet, write
 from tightbound.report.formatting import MINUS, plural
-from tightbound.report.grids import grid, to_rgba
+from tightbound.report.grids import cut_note, grid, to_rgba
 from tightbound.report.images import gap_for
 from tightbound.report.pictures import Interpolation, Pictures, Traversal
 from tightbound.report.walks import REACH
@@ -52,7 +52,8 @@ def interpolation_grid(picture: Interpolation) -> Exhibit:
     between = "four images" if len(picture.originals) == 4 else "two images"
     caption = (
         f"Framed: {between} of the {picture.split} set, and the mean of the pixels decoded at the posterior mean of "
-        f"each. Between them the latents are mixed in equal steps{' in both directions' if rows > 1 else ''}."
+        f"each{cut_note(picture.means)}. Between them the latents are mixed in equal steps"
+        f"{' in both directions' if rows > 1 else ''}."
     )
     alt = f"Grid of {rows} by {plural(columns, 'image')}. {caption}"
     title = f"Between {between}"
@@ -101,7 +102,7 @@ def traversal_grid(picture: Traversal) -> Exhibit:
 
     caption = (
         f"Each row moves one latent unit from {MINUS}3 to 3 standard deviations of the prior and leaves the others at "
-        f"{picture.held_at}; shown is the mean of every pixel. Units are counted from 0"
+        f"{picture.held_at}; shown is the mean of every pixel{cut_note(picture.means)}. Units are counted from 0"
         + (f"; {picture.order}." if picture.order else ".")
     )
     alt = f"{plural(rows, 'row')} of {plural(columns, 'image')}. {caption}"

@@ -88,8 +88,9 @@ def density(row: Row) -> Finding | None:
     return Finding(
         "density",
         "note",
-        "log p(x) is a density of continuous pixel values, not a probability: it can be positive.",
-        "Compare it only with densities of the same data on the same scale; bits/dim already include that scale.",
+        "log p(x) is a density of pixels in 0 to 1, not a probability: it can be positive.",
+        "Compare it only with densities of the same data on the same scale. Its bits per dimension include that scale, "
+        "but are no code length.",
     )
 
 

@@ -40,12 +40,7 @@ def _finite(values: Array | None) -> Array:
 
 def _pareto(values: Array) -> Exhibit:
     above = int((values > PARETO_LIMIT).sum())
-    low, high = min(0.0, values.min()), max(1.0, values.max())
-    parts = 20 if len(values) >= _FEW_IMAGES else 10
-    # 0.7 is an edge: no bar straddles the limit.
-    edges = np.arange(np.floor(low * parts), np.ceil(high * parts) + 1) / parts
-    if len(edges) > 4 * _BINS:
-        edges = np.histogram_bin_edges(values, _BINS)
+    edges = _edges_with_limit(values)
 
     def draw(axes: Axes) -> None:
         good = values <= PARETO_LIMIT
@@ -62,6 +57,18 @@ def _pareto(values: Array) -> Exhibit:
         "samples carry nearly all the weight, and the error of that image's number cannot be trusted."
     )
     return chart("pareto_k", "Evenness of the weights", caption, f"Histogram of Pareto k. {caption}", draw)
+
+
+def _edges_with_limit(values: Array) -> Array:
+    """Bins of all values and of 0 to 1. The limit is an edge: it is in the frame, and no bar straddles it."""
+    low, high = min(0.0, float(values.min())), max(1.0, float(values.max()))
+    width = 0.05 if len(values) >= _FEW_IMAGES else 0.1
+    if (high - low) / width > 4 * _BINS:
+        width = (high - low) / _BINS
+    first, last = (np.floor((low - PARETO_LIMIT) / width + 1e-9), np.ceil((high - PARETO_LIMIT) / width - 1e-9))
+    edges = PARETO_LIMIT + width * np.arange(first, last + 1)
+    edges[[0, -1]] = min(edges[0], low), max(edges[-1], high)  # against rounding
+    return edges
 
 
 def _histogram(axes: Axes, values: Array, edges: Array, color: str) -> None:
