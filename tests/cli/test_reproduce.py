@@ -106,7 +106,9 @@ def test_ours_is_printed_beside_the_published_number(finished):
     folder, result = finished
     rows = [json.loads((folder / "rows" / f"tiny-{seed}.json").read_text()) for seed in (0, 1)]
     lines = {line.strip().split("  ")[0]: line.split() for line in result.stdout.splitlines()}
-    assert result.stdout.startswith("tiny: 2 seeds (0, 1); digits, binarized at random (seed 0)\n")
+    assert result.stdout.startswith(
+        "tiny: 2 seeds (0, 1); the first 12 of 300 test images; digits, binarized at random (seed 0)\n"
+    )
     elbo = np.array([row["evaluations"][0]["elbo"] for row in rows])
     kl = np.array([row["last_minibatch"]["kl"] for row in rows])
     uneven = max(row["evaluations"][0]["pareto_k_over_0_7"] for row in rows)

@@ -35,7 +35,8 @@ def beside_lines(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
     table = lines if published else [(label, value) for label, _, value, _ in lines]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     seeds = ", ".join(str(row["seed"]) for row in rows)
-    title = f"{recipe.name}: {plural(len(rows), 'seed')} ({seeds}); {rows[0]['evaluations'][0]['protocol']}"
+    main = rows[0]["evaluations"][0]
+    title = f"{recipe.name}: {plural(len(rows), 'seed')} ({seeds}); {_images(rows[0])}{main['protocol']}"
     return [title, *(_set(line, widths) for line in table), *_notes(recipe, rows)]
 
 
@@ -62,6 +63,14 @@ def write_mean(quantity: Quantity, mean: Mean, monte_carlo: float | None) -> str
 def write_published(value: float) -> str:
     """A published number; YAML keeps no zeros at its end."""
     return f"{value:,.10g}".replace("-", MINUS)
+
+
+def _images(row: Row) -> str:
+    """Says so where only a part of the images was evaluated."""
+    main = row["evaluations"][0]
+    whole = (row.get("data") or {}).get(main["split"]) or main.get("images")
+    part = main.get("images")
+    return "" if part == whole else f"the first {part:,} of {whole:,} {main['split']} images; "
 
 
 def _measured(row: Row) -> list[Quantity]:
