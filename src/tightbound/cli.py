@@ -60,6 +60,12 @@ Seed = Annotated[int, typer.Option(callback=_at_least(0), help="Of the random nu
 SplitName = Annotated[
     str | None, typer.Option("--split", metavar="test|validation|train", help="Which images. [default: test]")
 ]
+OtherData = Annotated[
+    str | None, typer.Option("--data", help="Other data: a shipped name, a folder, an .npy or .npz file.")
+]
+PictureFile = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help=".png or .npz [default: the run's figures/]")
+]
 CheckpointName = Annotated[
     str, typer.Option("--checkpoint", metavar="auto|last|best", help="Weights; auto is the best, where there is one.")
 ]
@@ -143,9 +149,7 @@ def evaluate(
     samples: Annotated[int | None, typer.Option(help="K an image. [default: the method's]")] = None,
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
     split: SplitName = None,
-    data: Annotated[
-        str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
-    ] = None,
+    data: OtherData = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the per-image values.")] = None,
@@ -164,7 +168,7 @@ def evaluate(
 @app.command()
 def sample(
     run: RunPath,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
+    out: PictureFile = None,
     number: Annotated[int, typer.Option(callback=_at_least(1), help="How many images.")] = 64,
     show: Annotated[str, typer.Option(metavar="sample|mean", help="What a .png shows of p(x|z).")] = "sample",
     checkpoint: CheckpointName = "auto",
@@ -180,12 +184,10 @@ def sample(
 @app.command()
 def reconstruct(
     run: RunPath,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
+    out: PictureFile = None,
     number: Annotated[int, typer.Option(callback=_at_least(1), help="How many images.")] = 16,
     split: SplitName = None,
-    data: Annotated[
-        str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
-    ] = None,
+    data: OtherData = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
     device: Device = None,
@@ -209,11 +211,9 @@ def traverse(
         typer.Option(metavar="[I,J,...|active|all]", help="Walk along these latent units. [without a value: active]"),
     ] = None,
     steps: Annotated[int, typer.Option(callback=_at_least(2), help="Images along a side.")] = 10,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".png or .npz [default: the run's figures/]")] = None,
+    out: PictureFile = None,
     split: SplitName = None,
-    data: Annotated[
-        str | None, typer.Option(help="Other data: a shipped name, a folder, an .npy or .npz file.")
-    ] = None,
+    data: OtherData = None,
     checkpoint: CheckpointName = "auto",
     seed: Seed = 0,
     device: Device = None,

@@ -14,6 +14,8 @@ SIDE = 28
 # part: (images, their alphabets, one-hot; their characters' numbers within the alphabet)
 KEYS = {"train": ("data", "target", "targetchar"), "test": ("testdata", "testtarget", "testtargetchar")}
 _TOLERANCE = 1e-4  # of k in x = k / 255
+# What SciPy's reader can raise on a cut or overwritten file, for most of which it has no error of its own;
+# NotImplementedError is a file of Matlab 7.3. Only the call of the reader is under it.
 _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError, zlib.error)
 
 

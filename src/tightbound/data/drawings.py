@@ -18,7 +18,8 @@ SIDE, SMALL = 105, 28
 _AT_ONCE = 512
 # .../Alphabet/character07/0715_03.png: the third drawing of character 715, the seventh of its alphabet.
 _ENTRY = re.compile(r"(?:.*/)?[^/]+/character\d+/(\d+)_\d+\.png")
-# What a damaged zip raises, and (on the second line) also a damaged PNG in it.
+# What a damaged zip raises (RuntimeError: it has a password; NotImplementedError: a compression that Python lacks), and
+# on the second line what Pillow raises on a damaged PNG in it, for which it has no error of its own.
 _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError),
     *(OSError, SyntaxError, ValueError, struct.error),

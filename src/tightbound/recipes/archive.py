@@ -29,6 +29,7 @@ def unpack(path: Path) -> Path:
             target = Path(tempfile.mkdtemp(prefix="tightbound-"))
             atexit.register(shutil.rmtree, target, ignore_errors=True)
             archive.extractall(target, members)
+    # Beside damage: RuntimeError is a zip with a password, NotImplementedError a compression that Python lacks.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise RunError(f"{path} is not a run folder nor a whole zip of one: {error}") from error
     runs = sorted(mark.parent for mark in target.rglob(_MARK))
