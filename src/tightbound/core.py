@@ -198,6 +198,33 @@ class Encoder(Component):
     feature_dim: int
 
 
+class Flow(Component):
+    """An invertible map of latents, z -> f(z; features): noise to z in a posterior, z to noise in a prior.
+
+    Adding one: implement ``forward`` in the direction that is parallel over units and register. Where the map can be
+    inverted, declare the capability ``inverse`` and implement it; it may take D passes. The laws test the rest.
+
+    The constructor takes the wiring ``feature_dim`` and ``latent_dim``. With ``feature_dim`` = 0 the map is the same
+    for every image, and features are (B, 0).
+    """
+
+    @abstractmethod
+    def forward(
+        self, z: Float[Tensor, "K B D"], features: Float[Tensor, "B F"]
+    ) -> tuple[Float[Tensor, "K B D"], Float[Tensor, "K B"]]:
+        """f(z) and log |det ∂f/∂z|."""
+
+    def inverse(
+        self, z: Float[Tensor, "K B D"], features: Float[Tensor, "B F"]
+    ) -> tuple[Float[Tensor, "K B D"], Float[Tensor, "K B"]]:
+        """The point that ``forward`` maps to z, and what ``forward`` gives there: log |det ∂f/∂z|, not its inverse's.
+
+        Raises:
+            ValueError: the flow has no inverse.
+        """
+        raise ValueError(f"{type(self).__name__} has no inverse; use a flow with the capability 'inverse', such as iaf")
+
+
 class Posterior(Component):
     """q(z | x). Adding one: implement ``base`` and ``propose``, set ``noise_size``, register, done; the laws test it.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tightbound.flows import AutoregressiveStep
 from tightbound.models import VAE
 from tightbound.numerics import soft_clamp
 from tightbound.posteriors.gaussian import GaussianPosterior
@@ -21,6 +22,15 @@ from tightbound.registry import Factory, kinds
 
 # What a component needs beyond its defaults to make a well-behaved integrand; everything else runs on defaults. A name
 # is a kind or, with a comma, a variant of one.
+# Activations are smooth: the trapezoid rule converges exponentially only where all derivatives do.
+_IAF: dict[str, Any] = {"kind": "iaf", "repeat": 2, "hidden": [6], "activation": "tanh"}
+_WIDE: dict[str, Any] = {"kind": "diagonal", "log_scale_offset": 0.4}
+
+
+def _flow(*flows: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"base": _WIDE, "flows": list(flows), **others}
+
+
 OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("likelihood", "binomial"): {"levels": 3},
     ("likelihood", "discretized_logistic"): {"levels": 3, "scale": 0.3},
@@ -32,7 +42,31 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("prior", "vamp"): {"components": 3},
     ("posterior", "diagonal"): {"log_scale_offset": 0.4},
     ("posterior", "full_covariance"): {"log_scale_offset": 0.4},
+    ("posterior", "flow"): _flow(_IAF),
+    ("posterior", "flow, affine"): _flow({**_IAF, "transform": "affine"}),
+    ("posterior", "flow, shift"): _flow({**_IAF, "transform": "shift"}),
+    ("posterior", "flow, two layers, no weight normalization"): _flow(
+        {**_IAF, "hidden": [6, 5], "normalization": "none"}
+    ),
+    ("posterior", "flow, batch normalization"): _flow({**_IAF, "normalization": "batch"}),
+    ("posterior", "flow, context after the activation"): _flow({**_IAF, "context": "after"}, context=6),
+    ("posterior", "flow, full covariance and iaf"): _flow(_IAF, base={"kind": "full_covariance"}),
+    ("posterior", "flow, identity"): _flow({"kind": "identity"}),
+    ("posterior", "flow, planar"): _flow({"kind": "planar", "repeat": 2}),
+    ("posterior", "flow, planar shared and not amortized"): _flow(
+        {"kind": "planar", "repeat": 3, "shared": True, "amortized": False}
+    ),
+    ("posterior", "flow, sylvester"): _flow({"kind": "sylvester", "repeat": 2}),
+    ("posterior", "flow, sylvester of one column"): _flow({"kind": "sylvester", "columns": 1}),
+    ("posterior", "flow, sylvester householder"): _flow({"kind": "sylvester", "repeat": 2, "basis": "householder"}),
+    ("posterior", "flow, sylvester triangular"): _flow({"kind": "sylvester", "repeat": 2, "basis": "triangular"}),
+    ("posterior", "flow, planar, iaf and sylvester"): _flow({"kind": "planar"}, _IAF, {"kind": "sylvester"}),
+    ("posterior", "flow, zuko BPF"): _flow({"kind": "zuko", "flow": "BPF", "transforms": 1, "hidden": []}),
+    ("prior", "flow"): {"flows": [{**_IAF, "transform": "affine"}]},
+    ("prior", "flow, gated"): {"flows": [_IAF]},
+    ("prior", "flow, zuko BPF"): {"flows": [{"kind": "zuko", "flow": "BPF", "transforms": 1, "hidden": []}]},
 }
+SHORTHANDS = {("posterior", "iaf"), ("prior", "maf")}  # of ``flow``, with which they are tested to be the same
 
 # Kind of the pixels and their levels; else continuous.
 PIXELS: dict[str, tuple[Any, int]] = {
@@ -50,11 +84,19 @@ def recipe_of(family: str, kind: str) -> dict[str, Any]:
 def combinations() -> Iterator[tuple[str, str, str]]:
     """Every posterior × prior × likelihood in the registry, variants of a likelihood among them."""
     load_components()
-    variants = [name for family, name in OPTIONS if family == "likelihood" and "," in name]
-    for posterior in kinds("posterior"):
-        for prior in kinds("prior"):
-            for likelihood in [*kinds("likelihood"), *variants]:
+    for posterior in _long("posterior"):
+        for prior in _long("prior"):
+            for likelihood in [*kinds("likelihood"), *variants("likelihood")]:
                 yield posterior, prior, likelihood
+
+
+def variants(family: str) -> list[str]:
+    """The variants of a family's kinds."""
+    return [name for variant_family, name in OPTIONS if variant_family == family and "," in name]
+
+
+def _long(family: str) -> list[str]:
+    return [kind for kind in kinds(family) if (family, kind) not in SHORTHANDS]
 
 
 def randomize(model: VAE, scale: float = 0.3, seed: int = 0) -> VAE:
@@ -104,8 +146,13 @@ def small_vae(
 def fit_the_grid(model: VAE) -> VAE:
     """Narrows random priors whose tails would lie beyond the grid of z, which ends at 8.
 
-    A mixture's scales vary by component and unit, so that the widest is what counts; a VampPrior is as wide as q.
+    A mixture's scales vary by component and unit, so that the widest is what counts; a VampPrior is as wide as q. A
+    flow prior is narrower where its steps, from z to noise, scale up.
     """
+    for step in model.prior.modules():
+        if isinstance(step, AutoregressiveStep) and step.transform == "affine":
+            with torch.no_grad():
+                step.network.output.bias[model.latent_dim :].add_(0.4)
     if isinstance(model.prior, Mixture):
         with torch.no_grad():
             model.prior.raw_log_scale.sub_(0.5)

@@ -6,14 +6,30 @@ import pytest
 import torch
 
 from tests.laws.laws import contract_by_quadrature, evidence_on_grid
-from tests.laws.subjects import combinations, linear_gaussian, small_images, small_vae
+from tests.laws.subjects import combinations, linear_gaussian, small_images, small_vae, variants
+
+POINTS = {1: (801, 1001), 2: (161, 201)}  # of the two grids, an axis
 
 
 @pytest.mark.parametrize(("posterior", "prior", "likelihood"), list(combinations()))
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_every_combination(posterior: str, prior: str, likelihood: str, latent_dim: int) -> None:
     model = small_vae(posterior, prior, likelihood, latent_dim)
-    contract_by_quadrature(model, small_images(likelihood), points=(161, 201))
+    contract_by_quadrature(model, small_images(likelihood), points=POINTS[latent_dim])
+
+
+@pytest.mark.parametrize("posterior", variants("posterior"))
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_every_flow(posterior: str, latent_dim: int) -> None:
+    model = small_vae(posterior, "standard_normal", "bernoulli", latent_dim)
+    contract_by_quadrature(model, small_images("bernoulli"), points=POINTS[latent_dim])
+
+
+@pytest.mark.parametrize("prior", variants("prior"))
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_every_flow_prior(prior: str, latent_dim: int) -> None:
+    model = small_vae("full_covariance", prior, "bernoulli", latent_dim)
+    contract_by_quadrature(model, small_images("bernoulli"), points=POINTS[latent_dim])
 
 
 def test_other_networks() -> None:
@@ -21,21 +37,22 @@ def test_other_networks() -> None:
     contract_by_quadrature(model, small_images("bernoulli"), points=(161, 201))
 
 
-def test_four_dimensions() -> None:
-    model = small_vae("full_covariance", "learned_diagonal", "bernoulli", 4, spread=0.1)
+@pytest.mark.parametrize("posterior", ["full_covariance", "flow, full covariance and iaf"])
+def test_four_dimensions(posterior: str) -> None:
+    model = small_vae(posterior, "learned_diagonal", "bernoulli", 4, spread=0.1)
     contract_by_quadrature(model, small_images("bernoulli", 1), points=(33, 41))
 
 
-@pytest.mark.parametrize("posterior", ["diagonal", "full_covariance"])
+@pytest.mark.parametrize("posterior", ["diagonal", "full_covariance", "flow", "flow, sylvester"])
 def test_not_amortized(posterior: str) -> None:
     model = small_vae(posterior, "standard_normal", "bernoulli", 2, amortized=False)
-    contract_by_quadrature(model, small_images("bernoulli"), points=(81, 101))
+    contract_by_quadrature(model, small_images("bernoulli"), points=(121, 161))
 
 
-@pytest.mark.parametrize("posterior", ["diagonal", "full_covariance"])
+@pytest.mark.parametrize("posterior", ["diagonal", "full_covariance", "flow", "flow, full covariance and iaf"])
 def test_stop_density_changes_no_value(posterior: str) -> None:
     model = small_vae(posterior, "standard_normal", "gaussian", 2)
-    contract_by_quadrature(model, small_images("gaussian"), points=(81, 101), stop_density=True)
+    contract_by_quadrature(model, small_images("gaussian"), points=(121, 161), stop_density=True)
 
 
 @pytest.mark.parametrize("posterior", ["diagonal", "full_covariance"])

@@ -21,6 +21,7 @@ from tests.laws.laws import (
 from tests.laws.subjects import linear_gaussian, small_images, small_vae
 from tightbound.core import Draw, Model, Posterior, Proposal
 from tightbound.evaluation import importance, pareto_k
+from tightbound.flows import AutoregressiveStep
 from tightbound.numerics import Gaussian, log_mean_exp
 
 
@@ -61,6 +62,40 @@ def test_quadrature_catches(mistake: str) -> None:
     x = small_images("bernoulli")
     contract_by_quadrature(model, x, points=(161, 201))
     model.posterior = Mistaken(model.posterior, MISTAKES[mistake])
+    with pytest.raises(AssertionError, match=r"differs from log p\(x\)"):
+        contract_by_quadrature(model, x, points=(161, 201))
+
+
+def leaky(step: AutoregressiveStep) -> None:
+    """Every unit sees itself: the Jacobian is triangular still, and its diagonal is no longer the scale."""
+    network = step.network
+    for layer in (*network.layers, network.output):
+        layer.mask = torch.ones_like(layer.mask)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def wrong_sign(step: AutoregressiveStep) -> None:
+    right = step.forward
+    step.forward = lambda z, features: (right(z, features)[0], -right(z, features)[1])
+
+
+def one_percent(step: AutoregressiveStep) -> None:
+    right = step.forward
+    step.forward = lambda z, features: (right(z, features)[0], 1.01 * right(z, features)[1])
+
+
+def no_gate(step: AutoregressiveStep) -> None:
+    """m is added whole, as in a plain shift: the density of another map."""
+    step.transform = "affine"
+    right = step.forward
+    step.forward = lambda z, features: (right(z, features)[0], (right(z, features)[1] / 2))
+
+
+@pytest.mark.parametrize("spoil", [leaky, wrong_sign, one_percent, no_gate])
+def test_quadrature_catches_mistakes_in_a_flow(spoil: Callable[[AutoregressiveStep], None]) -> None:
+    model = small_vae("flow", "standard_normal", "bernoulli", 2)
+    x = small_images("bernoulli")
+    contract_by_quadrature(model, x, points=(161, 201))
+    spoil(next(m for m in model.posterior.modules() if isinstance(m, AutoregressiveStep)))
     with pytest.raises(AssertionError, match=r"differs from log p\(x\)"):
         contract_by_quadrature(model, x, points=(161, 201))
 

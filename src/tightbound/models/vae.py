@@ -59,7 +59,7 @@ class VAE(Model):
         )
         self.noise_size = self.posterior.noise_size
         self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)
-        bodies = (self.encoder, self.decoder)
+        bodies = (self.encoder, self.decoder, self.prior)
         self.capabilities = frozenset().union(
             self.posterior.capabilities,
             *(b.capabilities & {"batch_dependent"} for b in bodies if b is not None),

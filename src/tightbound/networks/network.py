@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -13,7 +14,7 @@ from tightbound import core
 
 
 class Network(core.Component):
-    """A deterministic map from one tensor to one tensor. Adding one: subclass ``Encoder`` or ``Decoder``.
+    """A deterministic map of tensors to one tensor. Adding one: subclass ``Encoder`` or ``Decoder``.
 
     Only ``body`` is yours. ``forward`` is final: it is the one place where autocast is entered, and it casts the
     result back once, so densities and samples are computed from the very float32 tensors that the network returned.
@@ -24,20 +25,17 @@ class Network(core.Component):
     """
 
     autocast_dtype: torch.dtype | None = None
-
-    @abstractmethod
-    def body(self, inputs: Tensor) -> Tensor:
-        """The network itself, in whatever precision it finds."""
+    body: Callable[..., Tensor]  # the network itself, in whatever precision it finds
 
     @final
-    def forward(self, inputs: Tensor) -> Tensor:
-        """``body`` under autocast where ``autocast_dtype`` says so; the output has the dtype of the input."""
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``body`` under autocast where ``autocast_dtype`` says so; the output has the dtype of the first input."""
         if self.autocast_dtype is None:
-            return self.body(inputs)
+            return self.body(*inputs)
         # No cache: each weight is used once, and a cast cached under torch.func.grad would outlive its level.
-        with torch.autocast(inputs.device.type, dtype=self.autocast_dtype, cache_enabled=False):
-            outputs = self.body(inputs)
-        return outputs.to(inputs.dtype)
+        with torch.autocast(inputs[0].device.type, dtype=self.autocast_dtype, cache_enabled=False):
+            outputs = self.body(*inputs)
+        return outputs.to(inputs[0].dtype)
 
     def affine(self) -> tuple[Tensor, Tensor] | None:
         """(weight (out, in), bias (out)) if the network is an affine map of its input, else None."""

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tightbound.core import Posterior, Proposal, Target
+from tightbound.networks.head import Head
 from tightbound.numerics import Gaussian, num_strictly_lower, soft_clamp, unit_lower
-from tightbound.posteriors.head import Head
 from tightbound.registry import register
 
 # Far outside anything a trained posterior needs, near enough that exp() stays finite in float32.

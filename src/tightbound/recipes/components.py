@@ -12,6 +12,7 @@ ENTRY_POINTS = "tightbound"
 
 _PACKAGES = (
     "networks",
+    "flows",
     "likelihoods",
     "priors",
     "posteriors",

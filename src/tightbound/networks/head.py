@@ -1,4 +1,4 @@
-"""From an encoder's features to a posterior's parameters."""
+"""From an encoder's features to the parameters of a posterior or a flow."""
 
 from __future__ import annotations
 

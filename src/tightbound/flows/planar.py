@@ -1,0 +1,74 @@
+"""Planar flows: z is moved along one direction by a function of its projection on another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from tightbound.core import Flow
+from tightbound.networks.head import Head
+from tightbound.registry import register
+
+_TINY = 1e-12  # of |w|², so that w = 0 is not divided by
+
+
+def invertible_direction(
+    u: Float[Tensor, "*rows D"], w: Float[Tensor, "*rows D"]
+) -> tuple[Float[Tensor, "*rows D"], Float[Tensor, "*rows"]]:
+    """û = u + (m(wᵀu) − wᵀu)·w/|w|² and wᵀû = m(wᵀu), with m(a) = −1 + softplus(a) > −1.
+
+    Rezende & Mohamed 2015, appendix A.1: with |tanh'| ≤ 1 then 1 + wᵀû tanh'(·) > 0, and the flow is invertible. wᵀû is
+    given and not summed again, because rounding could take the sum below −1.
+    """
+    projection = (w * u).sum(-1, keepdim=True)
+    wanted = softplus(projection) - 1
+    return u + (wanted - projection) * w / (w.square().sum(-1, keepdim=True) + _TINY), wanted.squeeze(-1)
+
+
+@register("flow", "planar")
+class Planar(Flow):
+    """f(z) = z + û tanh(wᵀz + b), log |det| = log(1 + ûᵀw tanh'(wᵀz + b)); Rezende & Mohamed 2015, eq. 10-12.
+
+    Args:
+        feature_dim: width of the features that u, w and b are amortized by.
+        latent_dim: D.
+        repeat: how many steps.
+        shared: one u, w and b for all steps.
+        amortized: whether u, w and b depend on the image.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        latent_dim: int,
+        *,
+        repeat: Annotated[int, Ge(1)] = 1,
+        shared: bool = False,
+        amortized: bool = True,
+    ) -> None:
+        super().__init__()
+        self.repeat, self.latent_dim = repeat, latent_dim
+        self.sets = 1 if shared else repeat
+        self.head = Head(feature_dim if amortized else 0, self.sets * (2 * latent_dim + 1))
+        # At u = w = 0 every gradient is zero: the sets start apart from it and from each other.
+        torch.nn.init.normal_(self.head.bias, std=latent_dim**-0.5)
+
+    def forward(
+        self, z: Float[Tensor, "K B D"], features: Float[Tensor, "B F"]
+    ) -> tuple[Float[Tensor, "K B D"], Float[Tensor, "K B"]]:
+        """f(z) and the sum of the steps' log-determinants."""
+        sets = self.head(features).unflatten(-1, (self.sets, -1)).unbind(-2)
+        log_det = z.new_zeros(z.shape[:-1])
+        for index in range(self.repeat):
+            u, w, b = sets[index % self.sets].split((self.latent_dim, self.latent_dim, 1), dim=-1)
+            u, product = invertible_direction(u, w)
+            h = torch.tanh((w * z).sum(-1, keepdim=True) + b)
+            slope = (1 - h.square()).squeeze(-1)
+            z = z + u * h
+            log_det = log_det + torch.log1p(product * slope)
+        return z, log_det

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import torch
+
+from tightbound.flows import Planar, invertible_direction
+
+
+def test_constraint_by_its_formula() -> None:
+    """wᵀû = −1 + log(1 + e^{wᵀu}), Rezende & Mohamed 2015, appendix A.1."""
+    u, w = 3 * torch.randn(500, 6), 3 * torch.randn(500, 6)
+    direction, product = invertible_direction(u, w)
+    torch.testing.assert_close(product, torch.log1p(torch.exp((w * u).sum(-1))) - 1, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close((w * direction).sum(-1), product, rtol=1e-9, atol=1e-9)
+    assert (product >= -1).all()
+
+
+def test_constraint_changes_u_along_w_alone() -> None:
+    u, w = torch.randn(20, 6), torch.randn(20, 6)
+    change = invertible_direction(u, w)[0] - u
+    along = (change * w).sum(-1, keepdim=True) / w.square().sum(-1, keepdim=True) * w
+    torch.testing.assert_close(change, along)
+
+
+def test_constraint_at_zero_is_not_divided_by_zero() -> None:
+    u = torch.randn(3, 6)
+    torch.testing.assert_close(invertible_direction(u, torch.zeros(3, 6))[0], u)
+
+
+def test_a_step_by_hand() -> None:
+    flow = Planar(0, 3)
+    with torch.no_grad():
+        flow.head.bias.copy_(torch.tensor([0.5, -1.0, 2.0, 1.5, 0.25, -0.75, 0.3]))
+    u, w, b = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.5, 0.25, -0.75]), 0.3
+    z = torch.tensor([0.2, -0.4, 1.1])
+    wu = w @ u
+    u_hat = u + (torch.log1p(wu.exp()) - 1 - wu) * w / (w @ w)
+    y, log_det = flow(z.reshape(1, 1, 3), torch.zeros(1, 0))
+    torch.testing.assert_close(y[0, 0], z + u_hat * torch.tanh(w @ z + b))
+    slope = 1 - torch.tanh(w @ z + b) ** 2
+    torch.testing.assert_close(log_det[0, 0], torch.log(1 + slope * (w @ u_hat)))
+
+
+def test_shared_steps_are_one_step_repeated() -> None:
+    shared, once = Planar(2, 4, repeat=3, shared=True), Planar(2, 4)
+    once.load_state_dict(shared.state_dict())
+    z, features = torch.randn(5, 3, 4), torch.randn(3, 2)
+    y, log_det = shared(z, features)
+    total = torch.zeros(5, 3)
+    for _ in range(3):
+        z, change = once(z, features)
+        total = total + change
+    torch.testing.assert_close(y, z)
+    torch.testing.assert_close(log_det, total)
+
+
+def test_not_amortized_has_one_set_for_all_images() -> None:
+    flow = Planar(7, 4, amortized=False)
+    assert sum(p.numel() for p in flow.parameters()) == 2 * 4 + 1
