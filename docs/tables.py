@@ -90,7 +90,7 @@ def page() -> str:
     """The page's text."""
     load_components()
     lines = ["# Components", "", "Made by `make docs` from the code; do not edit. Every kind is a key of a recipe.", ""]
-    for family in ("model", *FAMILIES, "warm_up", "optimizer", "schedule", "evaluation"):
+    for family in ("model", *FAMILIES, "flow", "warm_up", "optimizer", "schedule", "evaluation"):
         lines += [f"## {family}", "", "| kind | what it is | keys and defaults |", "|---|---|---|"]
         for kind in kinds(family):
             component = find(family, kind)

@@ -18,7 +18,7 @@ from tightbound.registry import nearest_hint, register
 
 @register("flow", "zuko")
 class Zuko(Flow):
-    """The transformation of a zuko flow, such as MAF, NSF, NICE or GF; needs ``pip install 'tightbound[zuko]'``.
+    """The transformation of a zuko flow, such as MAF, NSF or NICE; needs ``pip install 'tightbound[zuko]'``.
 
     The direction that zuko uses for densities is ``forward``: from noise to z in a posterior, which for autoregressive
     flows makes it parallel, and from z to noise in a prior. zuko's own base distribution is not used, so flows on
