@@ -68,6 +68,21 @@ def closed_posterior(model: Model, encoding: Encoding) -> Gaussian | None:
     return posterior.base(encoding.features)
 
 
+def carried_on(model: Model, x: Tensor, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+    """Samples of the Gaussian that a posterior starts from, and what it makes of them; (samples, B, D) each.
+
+    None where the posterior is that Gaussian, or has less than two units to look at.
+    """
+    posterior = getattr(model, "posterior", None)
+    if posterior is None or "gaussian" in posterior.capabilities or getattr(model, "latent_dim", 1) < 2:
+        return None
+    encoding, first = model.encode(x), like(model)
+    noise = torch.randn(samples, len(x), model.noise_size, generator=generator, dtype=first.dtype, device=first.device)
+    base = posterior.base(encoding.features)
+    (after,) = model.draw(x, samples, encoding=encoding, noise=noise).latents
+    return base.sample(noise[..., : base.mean.shape[-1]]), after
+
+
 def closed_mean(model: Model, encoding: Encoding) -> Tensor | None:
     """Its mean (B, D), or None."""
     gaussian = closed_posterior(model, encoding)

@@ -20,6 +20,7 @@ from tightbound.report.latents import (
     along,
     as_array,
     between,
+    carried_far,
     choose,
     encode_many,
     encoded_rows,
@@ -40,6 +41,7 @@ MOST_REFERENCE_PIXELS = 20_000_000  # large images: fewer references, not more m
 FEWEST_COMPARED = 16
 PIPED = 5  # rows of the pipeline
 CORNERS = 4
+FLOWN = 3  # images whose posterior samples are shown before and after a flow
 TRAVERSED = 10
 
 
@@ -98,6 +100,7 @@ def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: 
     spread = codes.mean.var(0)
     chosen = choose(model, split, one_of_each(split, PIPED), seed, pixel_seed)
     corners = choose(model, split, one_of_each(split, CORNERS), seed, pixel_seed)
+    flown = choose(model, split, one_of_each(split, FLOWN), seed, pixel_seed)
     apart = len(corners.index) == CORNERS and spread.max() > 0  # without an encoder all images are in one place
     walk = between(model, corners, _steps(model), split_name)[0] if apart else None
     return {
@@ -107,6 +110,7 @@ def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: 
         "traversal": _traverse(model, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
         "codes": codes,
         "correlations": correlations,
+        "carried": carried_far(model, flown, seed, split_name),
     }
 
 

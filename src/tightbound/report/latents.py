@@ -12,8 +12,10 @@ from torch import Tensor
 
 from tightbound.core import Model
 from tightbound.numerics import generator_for
+from tightbound.report.carried import carried
 from tightbound.report.codes import (
     Moments,
+    carried_on,
     correlation,
     flat,
     like,
@@ -21,7 +23,7 @@ from tightbound.report.codes import (
     prior_epsilon,
     prior_latents,
 )
-from tightbound.report.pictures import Array, Codes, Correlations, Interpolation, Pipeline, Traversal
+from tightbound.report.pictures import Array, Carried, Codes, Correlations, Interpolation, Pipeline, Traversal
 from tightbound.report.walks import decoded, interpolation, traversal
 
 MOST_SHOWN = 64  # latent units in a row of the pipeline
@@ -30,6 +32,7 @@ _MOST_NUMBERS = 2_000_000  # of all codes: fewer images where there are many lat
 _SAMPLED = 256  # images whose moments have no closed form, and
 _SAMPLES = 16  # samples of each
 _BATCH = 256
+_CARRIED = 400  # samples of an image before and after a flow
 
 
 class ImageSource(Protocol):
@@ -186,6 +189,16 @@ def encode_many(model: Model, split: ImageSource, seed: int, pixel_seed: int) ->
     labels = None if split.labels is None else split.labels[:count].cpu().numpy()
     codes = Codes(as_array(torch.cat(means)), labels, samples)
     return codes, _correlations([matrices for matrices in correlations if matrices is not None], count)
+
+
+def carried_far(model: Model, chosen: Chosen, seed: int, split: str) -> Carried | None:
+    """What a flow makes of posterior samples of these images; None where the posterior is a Gaussian."""
+    x = chosen.images.to(like(model))
+    found = carried_on(model, x, _CARRIED, _generator(model, seed, "report carried"))
+    if found is None:
+        return None
+    before, after = (as_array(z.transpose(0, 1)) for z in found)
+    return carried(before, after, chosen.index, split)
 
 
 def _correlations(matrices: list[Tensor], images: int) -> Correlations | None:

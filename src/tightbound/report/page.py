@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tightbound.report.bound_against_k import bound_against_k
 from tightbound.report.bounds import bounds
+from tightbound.report.carried import carried_samples
 from tightbound.report.correlations import correlation_maps
 from tightbound.report.curves import bound_curve, kl_curve, speed_curve
 from tightbound.report.details import detail_groups
@@ -62,8 +63,8 @@ def write_report(folder: Path, pictures: Pictures | None = None, *, out: Path | 
 
 def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
     row = run.row
-    carried = [scatter(pictures), correlation_maps(pictures), *unit_bars(run.main, amortized=run.amortized)]
-    carried.append(kl_curve(run.metrics))
+    codes = [scatter(pictures), correlation_maps(pictures), carried_samples(pictures)]
+    codes += [*unit_bars(run.main, amortized=run.amortized), kl_curve(run.metrics)]
     sections = [
         Section("What the model does", tuple(pipelines(pictures))),
         Section("What the model draws", tuple(sample_grids(pictures))),
@@ -72,7 +73,7 @@ def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
         Section("How tight the bound is", _known([bounds(run), bound_against_k(run.main)])),
         Section("Whether the weights can be trusted", tuple(weight_histograms(run.main))),
-        Section("What the code carries", _known(carried)),
+        Section("What the code carries", _known(codes)),
         Section("How training went", _known([bound_curve(run.metrics, row), speed_curve(run.metrics)])),
     ]
     return [section for section in sections if section.exhibits]

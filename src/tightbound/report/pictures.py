@@ -129,6 +129,25 @@ class Correlations:
 
 
 @dataclass(frozen=True, eq=False)
+class Carried:
+    """Posterior samples before and after a flow, in two latent units.
+
+    Args:
+        before: (n, S, 2), of the Gaussian base.
+        after: (n, S, 2), the same samples carried on.
+        index: (n), of the images in their split.
+        units: the two.
+        split: what the images are of.
+    """
+
+    before: Array
+    after: Array
+    index: Array
+    units: tuple[int, int]
+    split: str = "test"
+
+
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """What ``collect_pictures`` hands to ``write_report``; whatever is None leaves out its part of the page.
 
@@ -149,6 +168,7 @@ class Pictures:
         traversal: along the most used latent units.
         codes: posterior means of held-out images.
         correlations: of a posterior that is not factorized.
+        carried: samples of a posterior that is no Gaussian, beside those of the Gaussian that it starts from.
     """
 
     samples: Array
@@ -167,3 +187,4 @@ class Pictures:
     traversal: Traversal | None = None
     codes: Codes | None = None
     correlations: Correlations | None = None
+    carried: Carried | None = None

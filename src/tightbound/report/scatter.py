@@ -44,7 +44,7 @@ def scatter(pictures: Pictures | None) -> Exhibit | None:
         for start in range(0, len(points), _BLOCK):
             block = slice(start, start + _BLOCK)
             for kind, color in enumerate(colors):
-                _dots(axes, points[block][kinds[block] == kind], color, size, length)
+                dots(axes, points[block][kinds[block] == kind], color, size, length)
         axes.autoscale_view()
         axes.set_aspect("equal", adjustable="datalim")
         axes.grid(visible=True, axis="both")
@@ -65,7 +65,7 @@ def scatter(pictures: Pictures | None) -> Exhibit | None:
     return chart("principal_components", "Where images lie in the latent space", caption, caption, draw, size=_SIZE)
 
 
-def _dots(axes: Axes, points: Array, color: str, size: float, length: float) -> None:
+def dots(axes: Axes, points: Array, color: str, size: float, length: float) -> None:
     """Round dots as one path of lines of nearly no length: a tenth of the bytes of as many markers."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
