@@ -1,6 +1,7 @@
 """Encoders (x -> features) and decoders (z -> the likelihood's parameters), registered under their recipe kinds."""
 
 from tightbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from tightbound.networks.gated import GatedDecoder, GatedEncoder
 from tightbound.networks.mlp import MLPDecoder, MLPEncoder
 from tightbound.networks.network import Decoder, Encoder, Network
 from tightbound.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
@@ -11,6 +12,8 @@ __all__ = [
     "ConvolutionalEncoder",
     "Decoder",
     "Encoder",
+    "GatedDecoder",
+    "GatedEncoder",
     "MLPDecoder",
     "MLPEncoder",
     "Network",

@@ -18,6 +18,7 @@ Activation = Literal["relu", "elu", "gelu", "silu", "tanh", "leaky_relu", "softp
 Normalization = Literal["none", "weight", "group", "batch"]
 Positive = Annotated[int, Ge(1)]
 Widths = tuple[Positive, ...]
+KernelSize = Annotated[int, Ge(3)]  # a smaller kernel would skip pixels
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -71,13 +72,17 @@ class Style:
         """A new activation module."""
         return _ACTIVATIONS[self.activation]()
 
-    def prepare(self, layer: L) -> L:
+    def prepare(self, layer: L, *, gain: float = 1.0) -> L:
         """The layer itself, initialized in place, and weight-normalized per output if that is the style.
 
         Biases are 0; weights are uniform such that outputs vary as much as the activations' inputs do (He et al. 2015,
         eq. 10, with the gain of whichever activation it is).
+
+        Args:
+            layer: to initialize.
+            gain: of what else stands before the layer, such as a gate.
         """
-        bound = self._gain() * math.sqrt(3 / _fan_in(layer))
+        bound = gain * self._gain() * math.sqrt(3 / _fan_in(layer))
         nn.init.uniform_(layer.weight, -bound, bound)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
