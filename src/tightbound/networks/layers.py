@@ -103,19 +103,19 @@ class Style:
             )
         return self._normalize(width, _LEAST_FEATURES_IN_GROUP, nn.BatchNorm1d)
 
-    def normalize_maps(self, channels: int) -> nn.Module:
-        """Normalization of maps (N, channels, H, W)."""
-        return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d)
+    def normalize_maps(self, channels: int, *, affine: bool = True) -> nn.Module:
+        """Normalization of maps (N, channels, H, W), with a trained scale and shift of each channel or without."""
+        return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d, affine=affine)
 
     def dense(self, inputs: int, outputs: int) -> nn.Sequential:
         """A fully connected layer, its normalization and its activation: (N, inputs) -> (N, outputs)."""
         layer = self.prepare(nn.Linear(inputs, outputs, bias=self.bias))
         return nn.Sequential(layer, self.normalize_features(outputs), self.activate())
 
-    def _normalize(self, width: int, least: int, batch_norm: type[nn.Module]) -> nn.Module:
+    def _normalize(self, width: int, least: int, batch_norm: type[nn.Module], *, affine: bool = True) -> nn.Module:
         if self.normalization == "group":
-            return nn.GroupNorm(num_groups(width, least), width)
-        return batch_norm(width) if self.normalization == "batch" else nn.Identity()
+            return nn.GroupNorm(num_groups(width, least), width, affine=affine)
+        return batch_norm(width, affine=affine) if self.normalization == "batch" else nn.Identity()
 
     def _gain(self) -> float:
         """1 / √E[activation(u)²] for u ~ N(0, 1), by quantiles."""
