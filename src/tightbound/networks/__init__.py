@@ -2,6 +2,7 @@
 
 from tightbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from tightbound.networks.gated import GatedDecoder, GatedEncoder
+from tightbound.networks.initialize import initialize_from_data
 from tightbound.networks.mlp import MLPDecoder, MLPEncoder
 from tightbound.networks.network import Decoder, Encoder, Network
 from tightbound.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
@@ -22,4 +23,5 @@ __all__ = [
     "ResidualEncoder",
     "SkipMLPDecoder",
     "SkipMLPEncoder",
+    "initialize_from_data",
 ]
