@@ -9,7 +9,7 @@ import tightbound.networks  # noqa: F401  (registers the kinds)
 from tightbound.networks import Decoder, Encoder
 from tightbound.registry import Factory
 
-KINDS = ("mlp", "skip_mlp", "convolutional", "convolutional, stride 3", "residual")  # kind, variant
+KINDS = ("mlp", "skip_mlp", "convolutional", "convolutional, stride 3", "residual", "gated")  # kind, variant
 NORMALIZATIONS = ("none", "weight", "group", "batch")
 SMALL = {
     "mlp": {"hidden": (12, 9)},
@@ -17,8 +17,9 @@ SMALL = {
     "convolutional": {"channels": (8, 6, 4), "features": 10},
     "convolutional, stride 3": {"channels": (8, 6), "kernel_size": 5, "stride": 3, "features": None},
     "residual": {"channels": 4, "blocks": 2},
+    "gated": {"channels": (4, 6, 5), "kernel_size": 3},
 }
-ENCODER_ONLY = {"residual": {"features": 10}}
+ENCODER_ONLY = {"residual": {"features": 10}, "gated": {"features": 10}}
 DECODER_ONLY = {"convolutional, stride 3": {"upsample": "nearest"}}
 LATENT_DIM = 3
 

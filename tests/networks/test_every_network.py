@@ -127,7 +127,7 @@ def test_autocast(kind: str, normalization: str) -> None:
     assert seen == [torch.bfloat16, torch.bfloat16]
 
 
-@pytest.mark.parametrize("kind", ["convolutional", "convolutional, stride 3", "residual"])
+@pytest.mark.parametrize("kind", ["convolutional", "convolutional, stride 3", "residual", "gated"])
 @every_normalization
 def test_channels_last_gives_the_same_numbers(kind: str, normalization: str) -> None:
     for net, inputs in pair(kind, normalization=normalization):

@@ -84,6 +84,34 @@ def test_first_map_is_a_valid_transposed_convolution_of_one_pixel() -> None:
     torch.testing.assert_close(net(z), readout)
 
 
+def standardized(maps: Tensor) -> Tensor:
+    """Batch statistics of each channel; eps is 1e-5."""
+    mean, variance = maps.mean((0, 2, 3), keepdim=True), maps.var((0, 2, 3), correction=0, keepdim=True)
+    return (maps - mean) / (variance + 1e-5).sqrt()
+
+
+def test_batch_normalized_networks_are_the_published_ones_but_for_the_stem() -> None:
+    """The last map is normalized before it is flattened, and the decoder's first map is not; no bias but the last."""
+    net = ResidualEncoder((1, 8, 8), channels=3, stages=1, blocks=1, features=6, normalization="batch")
+    first, second = net.blocks[0].branch[2], net.blocks[0].branch[5]
+    stem = conv2d(x := torch.rand(4, 1, 8, 8), net.stem.weight, padding=1)
+    inner = standardized(conv2d(elu(standardized(stem)), first.weight, padding=1))
+    maps = standardized(stem + 0.1 * conv2d(elu(inner), second.weight, padding=1))
+    features = standardized((maps.flatten(1) @ net.head[0].weight.T)[:, :, None, None]).flatten(1)
+    torch.testing.assert_close(net(x), elu(features))
+
+    mirror = ResidualDecoder(2, (1, 8, 8), 1, channels=3, stages=1, blocks=1, normalization="batch")
+    first, second = mirror.blocks[0].branch[2], mirror.blocks[0].branch[5]
+    start = elu(((z := torch.randn(4, 2)) @ mirror.linear.weight.T).reshape(4, 3, 8, 8))
+    inner = standardized(conv2d(elu(standardized(start)), first.weight, padding=1))
+    maps = standardized(start + 0.1 * conv2d(elu(inner), second.weight, padding=1))
+    torch.testing.assert_close(mirror(z), conv2d(maps, mirror.output.weight, mirror.output.bias))
+    assert [n for n, _ in (*net.named_parameters(), *mirror.named_parameters()) if n.endswith("bias")] == [
+        *("blocks.0.branch.0.bias", "blocks.0.branch.3.bias", "head.1.bias"),
+        *("blocks.0.branch.0.bias", "blocks.0.branch.3.bias", "normalization.bias", "output.bias"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("size", "stages", "sides"),
     [

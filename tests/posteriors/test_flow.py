@@ -120,4 +120,6 @@ def test_refusals() -> None:
         FlowPosterior(5, 3, flows=())
     with pytest.raises(RecipeError, match=r"posterior.context: there is no encoder"):
         FlowPosterior(0, 3, context=8)
+    with pytest.raises(RecipeError, match=r"posterior.normalization: got 'weight', which is of the context"):
+        FlowPosterior(5, 3, normalization="weight")
     assert Diagonal.capabilities >= {"gaussian"}

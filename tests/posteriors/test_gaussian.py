@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tightbound.errors import RecipeError
+from tightbound.networks.head import Head
 from tightbound.numerics import Gaussian
 from tightbound.posteriors import Diagonal, FullCovariance
 from tightbound.posteriors.gaussian import GaussianPosterior
@@ -12,8 +14,10 @@ from tightbound.posteriors.gaussian import GaussianPosterior
 POSTERIORS = [Diagonal, FullCovariance]
 
 
-def randomized(kind: type[GaussianPosterior], feature_dim: int = 5, latent_dim: int = 3) -> GaussianPosterior:
-    posterior = kind(feature_dim, latent_dim, log_scale_offset=-1.0)  # pyright: ignore[reportCallIssue]
+def randomized(
+    kind: type[GaussianPosterior], feature_dim: int = 5, latent_dim: int = 3, **options: str
+) -> GaussianPosterior:
+    posterior = kind(feature_dim, latent_dim, log_scale_offset=-1.0, **options)  # pyright: ignore[reportCallIssue]
     with torch.no_grad():
         for parameter in posterior.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -98,3 +102,47 @@ def test_not_amortized_is_one_gaussian_for_every_image(kind: type[GaussianPoster
     assert torch.equal(base.mean[0], base.mean[2])
     base.log_prob(torch.zeros(3, 3)).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in posterior.parameters())
+
+
+def test_weight_normalized_head_is_the_written_out_formula() -> None:
+    """Salimans & Kingma 2016, eq. 2; at the start it is the head that is not normalized."""
+    torch.manual_seed(0)
+    plain = Head(5, 4)
+    torch.manual_seed(0)
+    head = Head(5, 4, normalization="weight")
+    features = torch.randn(6, 5)
+    torch.testing.assert_close(head(features), plain(features))
+    g, v = (head.get_parameter(f"parametrizations.weight.original{i}") for i in (0, 1))
+    with torch.no_grad():
+        g.add_(torch.rand_like(g))
+        v.add_(torch.randn_like(v))
+    torch.testing.assert_close(head(features), features @ (g * v / v.square().sum(1, keepdim=True).sqrt()).T)
+
+
+def test_batch_normalized_head_is_the_written_out_formula() -> None:
+    """Over the images of a batch in training mode, by the running statistics in evaluation mode."""
+    head, features = Head(5, 4, normalization="batch"), torch.randn(6, 5)
+    outputs = features @ head.weight.T
+    expected = (outputs - outputs.mean(0)) / (outputs.var(0, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(head(features), expected)
+    running = 0.9 + 0.1 * outputs.var(0)
+    torch.testing.assert_close(head.eval()(features), (outputs - 0.1 * outputs.mean(0)) / (running + 1e-5).sqrt())
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+@pytest.mark.parametrize("normalization", ["weight", "batch"])
+def test_normalized_moments_keep_the_contract_in_eval_mode(kind: type[GaussianPosterior], normalization: str) -> None:
+    """An image's density depends on no other image, and log q is that of z; only batch statistics need the mode."""
+    posterior, features = randomized(kind, normalization=normalization), torch.randn(4, 5)
+    mixes = not torch.allclose(posterior.base(features).mean[0], posterior.base(features[:2]).mean[0])
+    assert mixes == (normalization == "batch") == ("batch_dependent" in posterior.capabilities)
+    assert posterior.capabilities >= kind.capabilities
+    posterior.eval()
+    proposal = posterior.propose(features, 2, noise=torch.randn(2, 4, 3))
+    alone = posterior.base(features[:1])
+    torch.testing.assert_close(alone.log_prob(proposal.z[:, :1]), proposal.log_q[:, :1])
+
+
+def test_a_normalization_of_one_gaussian_for_every_image_is_refused() -> None:
+    with pytest.raises(RecipeError, match="normalization 'batch' has no effect on a posterior that is the same for ev"):
+        Diagonal(0, 3, normalization="batch")

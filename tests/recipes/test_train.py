@@ -34,6 +34,31 @@ def images(count=40):
     return torch.randint(0, 256, (count, 6, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
+def logged(run):
+    """The values of every logged step but the clock's."""
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+
+
+@pytest.mark.parametrize("normalization", ["none", "weight"])
+def test_auto_initializes_by_data_where_weights_are_normalized_and_changes_nothing_elsewhere(tmp_path, normalization):
+    """Losses and weights of a perceptron are those without, bit for bit; weight-normalized, those with it."""
+    network = {"kind": "mlp", "hidden": [4], "normalization": normalization}
+    model = {"latent_dim": 2, "encoder": network, "decoder": network}
+    runs = {}
+    for choice in ("auto", "data", "none"):
+        training = {**SMALL["training"], "log_every": 1, "initialize": choice}
+        recipe = {**SMALL, "model": model, "training": training, "evaluation": []}
+        runs[choice] = api.train(recipe, images(), out=tmp_path / choice, quiet=True, report=False)
+    same, other = ("none", "data") if normalization == "none" else ("data", "none")
+    assert [row["split"] for row in logged(runs["auto"])] == ["train"] * 4 + ["validation"]
+    assert logged(runs["auto"]) == logged(runs[same])
+    assert logged(runs["auto"])[0]["loss"] != logged(runs[other])[0]["loss"]
+    ours, theirs = (runs[name].model().state_dict() for name in ("auto", same))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert runs["auto"].resolved["training"]["initialize"] == (normalization == "weight")
+
+
 @pytest.mark.parametrize(
     "wrap",
     [

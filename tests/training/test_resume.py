@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
         "max_nonfinite": 5,
     },
     "channels_last": {"kind": "convolutional", "precision": "float32"},
+    "initialized": {"kind": "convolutional", "normalization": "weight", "precision": "float32", "ema": 0.9},
     "batch_norm": {"kind": "convolutional", "normalization": "batch", "optimizer": Factory("optimizer", "adamw")},
 }
 

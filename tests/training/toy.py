@@ -11,6 +11,7 @@ from torch import Tensor
 import tightbound.models
 import tightbound.objectives  # noqa: F401  (registers the kinds)
 from tightbound.core import Model
+from tightbound.networks import initialize_from_data
 from tightbound.numerics import generator_for
 from tightbound.objectives import ELBO
 from tightbound.registry import Factory
@@ -81,14 +82,19 @@ def settings(**changes: Any) -> TrainingSettings:
 
 
 def run(folder: Path, model: Model | None = None, *, split: ToySplit | None = None, **options: Any) -> TrainingResult:
-    """``train`` on toy images; options that are settings go there, the others to ``train``."""
+    """``train`` on toy images; options that are settings go there, the others to ``train``.
+
+    Both have an ``initialize``: ``initializer`` is the function that ``train`` gets.
+    """
     names = TrainingSettings.__dataclass_fields__
     chosen = settings(**{name: value for name, value in options.items() if name in names})
     rest = {name: value for name, value in options.items() if name not in names}
     objective = rest.pop("objective", None) or ELBO()
     model = toy_model() if model is None else model
     split = ToySplit() if split is None else split
-    return train(model, objective, split, rest.pop("validation", None), chosen, folder=folder, quiet=True, **rest)
+    validation = rest.pop("validation", None)
+    rest = {"initialize": rest.pop("initializer", initialize_from_data), "folder": folder, "quiet": True, **rest}
+    return train(model, objective, split, validation, chosen, **rest)
 
 
 def weights(model: Model) -> dict[str, Tensor]:

@@ -55,6 +55,7 @@ class Planar(Flow):
         self.repeat, self.latent_dim = repeat, latent_dim
         self.sets = 1 if shared else repeat
         self.head = Head(feature_dim if amortized else 0, self.sets * (2 * latent_dim + 1))
+        assert self.head.bias is not None
         # At u = w = 0 every gradient is zero: the sets start apart from it and from each other.
         torch.nn.init.normal_(self.head.bias, std=latent_dim**-0.5)
 

@@ -42,6 +42,7 @@ class SylvesterStep(Flow):
         vectors = size if basis in ("orthogonal", "householder") else 0
         self.widths = (3 * self.rank, 2 * num_strictly_lower(self.rank), vectors * latent_dim)
         self.head = Head(feature_dim, sum(self.widths))
+        assert self.head.bias is not None
         torch.nn.init.normal_(self.head.bias, std=0.1)  # a basis of zeros is none, and R = R̃ = 0 has no gradient
         torch.nn.init.normal_(self.head.bias[sum(self.widths[:2]) :])
 

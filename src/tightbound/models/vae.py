@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal
@@ -14,6 +14,7 @@ from tightbound import networks, posteriors, priors  # noqa: F401  (registers th
 from tightbound.core import Draw, Encoder, Encoding, LatentGroup, Likelihood, Model, PixelDistribution, Posterior, Prior
 from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
+from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, set_batch_norm
 from tightbound.numerics import Gaussian as GaussianValue
 from tightbound.numerics import standard_normal_log_prob
 from tightbound.registry import Factory, Nested, register
@@ -31,6 +32,11 @@ class VAE(Model):
         prior: p(z).
         decoder: z -> the likelihood's parameters.
         likelihood: p(x | parameters).
+        batch_norm_momentum: of every batch normalization: the part of each batch in the running statistics.
+        batch_norm_eps: of every batch normalization: added to the variance.
+
+    Raises:
+        RecipeError: parts that do not go together, or numbers of a batch normalization where there is none.
     """
 
     def __init__(
@@ -43,6 +49,8 @@ class VAE(Model):
         prior: Annotated[Factory, Nested("prior")] = Factory("prior", "standard_normal"),
         decoder: Annotated[Factory, Nested("decoder")] = Factory("decoder", "mlp"),
         likelihood: Annotated[Factory, Nested("likelihood")] = Factory("likelihood", "bernoulli"),
+        batch_norm_momentum: Annotated[float, Gt(0), Le(1)] = BATCH_NORM_MOMENTUM,
+        batch_norm_eps: Annotated[float, Gt(0)] = BATCH_NORM_EPS,
     ) -> None:
         super().__init__()
         self.image_shape = image_shape
@@ -52,11 +60,12 @@ class VAE(Model):
         self.posterior: Posterior = posterior(feature_dim=feature_dim, latent_dim=latent_dim)
         self.prior: Prior = prior(latent_dim=latent_dim, image_shape=image_shape)
         if self.prior.pseudo_inputs is not None:
-            _check_pseudo_inputs(self.encoder)
+            _check_pseudo_inputs(self.encoder, self.posterior)
         self.likelihood: Likelihood = likelihood(image_shape=image_shape)
         self.decoder = decoder(
             latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
         )
+        set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
         self.noise_size = self.posterior.noise_size
         self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)
         bodies = (self.encoder, self.decoder, self.prior)
@@ -173,16 +182,17 @@ class VAE(Model):
         return self.decoder(z.reshape(-1, z.shape[-1])).unflatten(0, z.shape[:-1])
 
 
-def _check_pseudo_inputs(encoder: Encoder | None) -> None:
-    """Refuses an encoder that cannot make a prior of pseudo-inputs."""
+def _check_pseudo_inputs(encoder: Encoder | None, posterior: Posterior) -> None:
+    """Refuses an encoder or a posterior that cannot make a prior of pseudo-inputs."""
     if encoder is None:
         raise RecipeError(
             "model.prior: it is made of posteriors of pseudo-inputs, and without an encoder these are all one",
             hint="give model.encoder, or use model.prior=mixture",
         )
-    if "batch_dependent" in encoder.capabilities:
-        raise RecipeError(
-            "model.prior: it is made of posteriors of pseudo-inputs, whose statistics would enter the encoder's batch "
-            "normalization",
-            hint="use model.encoder.normalization=weight or group, or model.prior=mixture",
-        )
+    for name, part, others in (("encoder", encoder, "weight or group"), ("posterior", posterior, "weight")):
+        if "batch_dependent" in part.capabilities:
+            raise RecipeError(
+                f"model.prior: it is made of posteriors of pseudo-inputs, whose statistics would enter the {name}'s "
+                "batch normalization",
+                hint=f"use model.{name}.normalization={others}, or model.prior=mixture",
+            )

@@ -1,6 +1,8 @@
 """Encoders (x -> features) and decoders (z -> the likelihood's parameters), registered under their recipe kinds."""
 
 from tightbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from tightbound.networks.gated import GatedDecoder, GatedEncoder
+from tightbound.networks.initialize import initialize_from_data
 from tightbound.networks.mlp import MLPDecoder, MLPEncoder
 from tightbound.networks.network import Decoder, Encoder, Network
 from tightbound.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
@@ -11,6 +13,8 @@ __all__ = [
     "ConvolutionalEncoder",
     "Decoder",
     "Encoder",
+    "GatedDecoder",
+    "GatedEncoder",
     "MLPDecoder",
     "MLPEncoder",
     "Network",
@@ -19,4 +23,5 @@ __all__ = [
     "ResidualEncoder",
     "SkipMLPDecoder",
     "SkipMLPEncoder",
+    "initialize_from_data",
 ]

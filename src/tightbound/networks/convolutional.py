@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tightbound.errors import RecipeError
 from tightbound.networks.layers import (
     Activation,
+    KernelSize,
     Normalization,
     Positive,
     Style,
@@ -24,7 +25,6 @@ from tightbound.networks.maps import Stage, check_kernel_fits, divisions, in_for
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
-KernelSize = Annotated[int, Ge(3)]  # a smaller kernel would skip pixels
 Stride = Annotated[int, Ge(2), Le(3)]
 Upsample = Literal["transposed", "nearest"]
 

@@ -18,6 +18,7 @@ Activation = Literal["relu", "elu", "gelu", "silu", "tanh", "leaky_relu", "softp
 Normalization = Literal["none", "weight", "group", "batch"]
 Positive = Annotated[int, Ge(1)]
 Widths = tuple[Positive, ...]
+KernelSize = Annotated[int, Ge(3)]  # a smaller kernel would skip pixels
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -71,13 +72,17 @@ class Style:
         """A new activation module."""
         return _ACTIVATIONS[self.activation]()
 
-    def prepare(self, layer: L) -> L:
+    def prepare(self, layer: L, *, gain: float = 1.0) -> L:
         """The layer itself, initialized in place, and weight-normalized per output if that is the style.
 
         Biases are 0; weights are uniform such that outputs vary as much as the activations' inputs do (He et al. 2015,
         eq. 10, with the gain of whichever activation it is).
+
+        Args:
+            layer: to initialize.
+            gain: of what else stands before the layer, such as a gate.
         """
-        bound = self._gain() * math.sqrt(3 / _fan_in(layer))
+        bound = gain * self._gain() * math.sqrt(3 / _fan_in(layer))
         nn.init.uniform_(layer.weight, -bound, bound)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
@@ -98,19 +103,19 @@ class Style:
             )
         return self._normalize(width, _LEAST_FEATURES_IN_GROUP, nn.BatchNorm1d)
 
-    def normalize_maps(self, channels: int) -> nn.Module:
-        """Normalization of maps (N, channels, H, W)."""
-        return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d)
+    def normalize_maps(self, channels: int, *, affine: bool = True) -> nn.Module:
+        """Normalization of maps (N, channels, H, W), with a trained scale and shift of each channel or without."""
+        return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d, affine=affine)
 
     def dense(self, inputs: int, outputs: int) -> nn.Sequential:
         """A fully connected layer, its normalization and its activation: (N, inputs) -> (N, outputs)."""
         layer = self.prepare(nn.Linear(inputs, outputs, bias=self.bias))
         return nn.Sequential(layer, self.normalize_features(outputs), self.activate())
 
-    def _normalize(self, width: int, least: int, batch_norm: type[nn.Module]) -> nn.Module:
+    def _normalize(self, width: int, least: int, batch_norm: type[nn.Module], *, affine: bool = True) -> nn.Module:
         if self.normalization == "group":
-            return nn.GroupNorm(num_groups(width, least), width)
-        return batch_norm(width) if self.normalization == "batch" else nn.Identity()
+            return nn.GroupNorm(num_groups(width, least), width, affine=affine)
+        return batch_norm(width, affine=affine) if self.normalization == "batch" else nn.Identity()
 
     def _gain(self) -> float:
         """1 / √E[activation(u)²] for u ~ N(0, 1), by quantiles."""

@@ -60,6 +60,11 @@ class ResidualEncoder(Encoder):
 
     The first block of every stage but the first halves each axis that stays at 4 pixels or more: 28, 14, 7.
 
+    With ``normalization: batch`` it is the published TensorFlow encoder but for the stem (there the first block adds
+    one gray channel to all 64 by broadcasting), the initial weights (there Xavier uniform, smaller by 1.25 where a
+    layer has as many inputs as outputs) and the last map's normalization, which has no scale and shift of its own: the
+    fully connected layer absorbs the scale, and the normalization after it undoes the shift.
+
     Args:
         image_shape: (C, H, W).
         channels: of every map.
@@ -90,22 +95,24 @@ class ResidualEncoder(Encoder):
         style = Style(activation, normalization)
         self.capabilities = style.capabilities
         self.feature_dim = features
-        # The published code has no stem: its first block adds one gray channel to all 64 by broadcasting.
         self.stem = style.prepare(plan[0].convolution(image_shape[0], channels, bias=style.bias))
         self.blocks = nn.Sequential(*(ResidualBlock(channels, stage, style) for stage in plan))
-        # No normalization of the last map: the one after the fully connected layer would undo its shift.
+        self.normalization = style.normalize_maps(channels, affine=False)
         self.head = style.dense(channels * math.prod(plan[-1].small), features)
 
     def body(self, inputs: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """The fully connected layer's activations."""
-        return self.head(self.blocks(self.stem(in_format_of(inputs, self))).flatten(1))
+        maps = self.blocks(self.stem(in_format_of(inputs, self)))
+        return self.head(self.normalization(maps).flatten(1))
 
 
 @register("decoder", "residual")
 class ResidualDecoder(Decoder):
     """The residual encoder mirrored: a linear layer to the first map, residual blocks that enlarge it, a 1×1 readout.
 
-    The linear layer is what a transposed convolution of a 1×1 map to the first map's size is.
+    The linear layer is what a transposed convolution of a 1×1 map to the first map's size is. It is not normalized, and
+    has no bias where the blocks after it are batch- or group-normalized: with ``normalization: batch`` this is the
+    published TensorFlow decoder but for the initial weights. Where it has a bias, it is one for each value of the map.
 
     Args:
         latent_dim: D.
@@ -115,7 +122,7 @@ class ResidualDecoder(Decoder):
         stages: as in the encoder.
         blocks: residual blocks in each stage.
         activation: after the linear layer and before every convolution of a block.
-        normalization: of every layer; the last has ``"weight"`` only.
+        normalization: of every layer; the first and the last have ``"weight"`` only.
 
     Raises:
         RecipeError: sizes below 1, or an image smaller than the 3×3 kernel.
@@ -139,7 +146,7 @@ class ResidualDecoder(Decoder):
         self.capabilities = style.capabilities
         self.first_map = (channels, *plan[-1].small)
         self.linear = style.prepare(nn.Linear(latent_dim, math.prod(self.first_map), bias=style.bias))
-        self.first = nn.Sequential(style.normalize_maps(channels), style.activate())
+        self.first = style.activate()
         self.blocks = nn.Sequential(*(ResidualBlock(channels, stage, style, enlarge=True) for stage in reversed(plan)))
         self.normalization = style.normalize_maps(channels)
         self.output = style.prepare(nn.Conv2d(channels, out_channels, 1))

@@ -13,7 +13,7 @@ from tightbound import flows as _flows  # noqa: F401  (registers the defaults)
 from tightbound.core import Posterior, Proposal, Target
 from tightbound.errors import RecipeError
 from tightbound.flows import Steps
-from tightbound.networks.head import Head
+from tightbound.networks.head import Head, HeadNormalization
 from tightbound.numerics import Gaussian
 from tightbound.registry import Factory, Nested, register
 
@@ -28,6 +28,7 @@ class FlowPosterior(Posterior):
         base: the Gaussian posterior that z_0 comes from.
         flows: f, applied in this order.
         context: width of an affine map of the features that the flows then see in their place; None for the features.
+        normalization: of that map.
 
     Raises:
         RecipeError: no flows, a base that is not Gaussian, or a context where nothing is amortized.
@@ -41,6 +42,7 @@ class FlowPosterior(Posterior):
         base: Annotated[Factory, Nested("posterior")] = Factory("posterior", "diagonal"),
         flows: tuple[Annotated[Factory, Nested("flow")], ...] = (Factory("flow", "iaf"),),
         context: Annotated[int, Ge(1)] | None = None,
+        normalization: HeadNormalization = "none",
     ) -> None:
         super().__init__()
         if not flows:
@@ -53,16 +55,18 @@ class FlowPosterior(Posterior):
                 f"posterior.base: got {base.kind!r}; a flow starts from a Gaussian",
                 hint="use diagonal or full_covariance, and list all maps under flows",
             )
-        self.context = None if context is None else Head(feature_dim, context)
+        if context is None and normalization != "none":
+            raise RecipeError(
+                f"posterior.normalization: got {normalization!r}, which is of the context, and there is none",
+                hint="give posterior.context: 320, or normalize posterior.base and each of posterior.flows",
+            )
+        self.context = None if context is None else Head(feature_dim, context, normalization=normalization)
         width = context or feature_dim
         self.flow = Steps(flow(feature_dim=width, latent_dim=latent_dim) for flow in flows)
         self.noise_size = self.start.noise_size
-        can = (
-            frozenset({"stop_density"}) & self.start.capabilities
-            if "inverse" in self.flow.capabilities
-            else frozenset()
-        )
-        self.capabilities = can | ((self.flow.capabilities | self.start.capabilities) & {"batch_dependent"})
+        can = self.start.capabilities if "inverse" in self.flow.capabilities else frozenset[str]()
+        parts = [part.capabilities for part in (self.start, self.flow, self.context) if part is not None]
+        self.capabilities = (can & {"stop_density"}) | (frozenset[str]().union(*parts) & {"batch_dependent"})
 
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z_0 | x), (B, D)."""

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tightbound.core import Posterior, Proposal, Target
-from tightbound.networks.head import Head
+from tightbound.networks.head import Head, HeadNormalization
 from tightbound.numerics import Gaussian, num_strictly_lower, soft_clamp, unit_lower
 from tightbound.registry import register
 
@@ -24,14 +24,18 @@ class GaussianPosterior(Posterior):
         latent_dim: D.
         log_scale_offset: added to the log-scales, −3 in the published IAF recipe: it narrows q at the start, and
             enters the sample and its density alike.
+        normalization: of the affine map to means and log-scales.
     """
 
-    def __init__(self, feature_dim: int, latent_dim: int, log_scale_offset: float) -> None:
+    def __init__(
+        self, feature_dim: int, latent_dim: int, log_scale_offset: float, normalization: HeadNormalization
+    ) -> None:
         super().__init__()
         self.noise_size = latent_dim
         self.latent_dim = latent_dim
         self.log_scale_offset = log_scale_offset
-        self.moments = Head(feature_dim, 2 * latent_dim)
+        self.moments = Head(feature_dim, 2 * latent_dim, normalization=normalization)
+        self.capabilities = self.capabilities | self.moments.capabilities
 
     @abstractmethod
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
@@ -66,12 +70,20 @@ class Diagonal(GaussianPosterior):
         feature_dim: F; 0 for one Gaussian that serves every image.
         latent_dim: D.
         log_scale_offset: added to log σ.
+        normalization: of the affine map from features to μ and log σ: ``"weight"``, ``"batch"`` or ``"none"``.
     """
 
     capabilities = frozenset({"gaussian", "factorized", "stop_density"})
 
-    def __init__(self, feature_dim: int, latent_dim: int, *, log_scale_offset: float = 0.0) -> None:
-        super().__init__(feature_dim, latent_dim, log_scale_offset)
+    def __init__(
+        self,
+        feature_dim: int,
+        latent_dim: int,
+        *,
+        log_scale_offset: float = 0.0,
+        normalization: HeadNormalization = "none",
+    ) -> None:
+        super().__init__(feature_dim, latent_dim, log_scale_offset, normalization)
 
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z | x), (B, D)."""
@@ -90,12 +102,20 @@ class FullCovariance(GaussianPosterior):
         feature_dim: F; 0 for one Gaussian that serves every image.
         latent_dim: D.
         log_scale_offset: added to log σ.
+        normalization: of the affine map from features to μ and log σ: ``"weight"``, ``"batch"`` or ``"none"``.
     """
 
     capabilities = frozenset({"gaussian", "stop_density"})
 
-    def __init__(self, feature_dim: int, latent_dim: int, *, log_scale_offset: float = 0.0) -> None:
-        super().__init__(feature_dim, latent_dim, log_scale_offset)
+    def __init__(
+        self,
+        feature_dim: int,
+        latent_dim: int,
+        *,
+        log_scale_offset: float = 0.0,
+        normalization: HeadNormalization = "none",
+    ) -> None:
+        super().__init__(feature_dim, latent_dim, log_scale_offset, normalization)
         self.correlations = Head(feature_dim, num_strictly_lower(latent_dim), zero=True)
 
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:

@@ -16,6 +16,7 @@ import yaml
 
 from tightbound.data import Data, data_of
 from tightbound.errors import DataError, RecipeError, RunError
+from tightbound.networks import initialize_from_data
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.callbacks import pictures, validation_bound
 from tightbound.recipes.facts import DataFacts
@@ -133,6 +134,7 @@ def train_run(
         folder=folder,
         resolved=decisions.to_dict(),
         resume=resume,
+        initialize=initialize_from_data,
         validate=validation_bound(recipe.training),
         on_epoch=pictures(found.validation or found.train),
         quiet=quiet,

@@ -29,6 +29,7 @@ class Decisions:
         batch_size: images a step; less than asked for only where the split has fewer.
         steps_per_epoch: full batches in the training split.
         total_steps: length of the run.
+        initialize: whether the weights are scaled by the first batch; runs that do not say so are older than this.
     """
 
     device: str
@@ -39,6 +40,7 @@ class Decisions:
     batch_size: int
     steps_per_epoch: int
     total_steps: int
+    initialize: bool = False
 
     @property
     def length(self) -> RunLength:
@@ -52,8 +54,10 @@ class Decisions:
 
 def read_decisions(resolved: Mapping[str, Any]) -> Decisions | None:
     """The decisions kept in a mapping, which may hold other keys too; None if they are not all there."""
-    names = [field.name for field in dataclasses.fields(Decisions)]
-    return Decisions(**{name: resolved[name] for name in names}) if all(n in resolved for n in names) else None
+    fields = dataclasses.fields(Decisions)
+    if any(field.name not in resolved for field in fields if field.default is dataclasses.MISSING):
+        return None
+    return Decisions(**{field.name: resolved[field.name] for field in fields if field.name in resolved})
 
 
 def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Decisions:
@@ -79,4 +83,10 @@ def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Dec
         batch_size=min(settings.batch_size, num_images),
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
+        initialize=settings.initialize == "data" or (settings.initialize == "auto" and _has_weight_norm(model)),
     )
+
+
+def _has_weight_norm(model: nn.Module) -> bool:
+    """Whether any layer has its weight as a direction and a length."""
+    return any(name.endswith("parametrizations.weight.original1") for name, _ in model.named_parameters())

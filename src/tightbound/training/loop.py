@@ -23,7 +23,7 @@ from tightbound.training.lock import run_lock
 from tightbound.training.metrics import MetricsFile, plain
 from tightbound.training.reporting import Reporter
 from tightbound.training.saver import Clock, Saver
-from tightbound.training.session import Session, assemble, find_checkpoint
+from tightbound.training.session import Initialize, Session, assemble, find_checkpoint
 from tightbound.training.settings import TrainingSettings
 from tightbound.training.validation import evaluating, mean_elbo
 
@@ -79,6 +79,7 @@ def train(
     folder: Path,
     resolved: Mapping[str, Any] | None = None,
     resume: bool = False,
+    initialize: Initialize | None = None,
     validate: Validate | None = None,
     on_epoch: OnEpoch | None = None,
     console: Console | None = None,
@@ -101,6 +102,8 @@ def train(
         folder: the run folder.
         resolved: the fields of ``Decisions`` as kept in resolved.json; decided here if they are not all there.
         resume: go on from the newest checkpoint.
+        initialize: ``initialize(model, x, noise)``, to scale the weights by the first batch where the settings ask for
+            it: called once, at the very beginning of a run.
         validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects.
             Called in eval mode with averaged weights. The ELBO is computed here if it is not among them.
         on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's.
@@ -115,7 +118,7 @@ def train(
         RecipeError: settings that cannot be followed.
     """
     settings = settings or TrainingSettings()
-    _check(settings, validation_split, validate)
+    _check(settings, validation_split, initialize, validate)
     decisions = read_decisions(resolved or {}) or decide(settings, model, len(train_split))
     steps_per_epoch, total_steps = decisions.steps_per_epoch, decisions.total_steps
     validate_steps = max(round(settings.validate_every * steps_per_epoch), 1)
@@ -139,7 +142,12 @@ def train(
                 quiet=quiet,
             )
         )
-        session = assemble(model, objective, train_split, settings, decisions, found, folder=folder, warn=reporter.warn)
+        session = assemble(
+            *(model, objective, train_split, settings, decisions, found),
+            folder=folder,
+            initialize=initialize,
+            warn=reporter.warn,
+        )
         live, update, meter, counters = session.live, session.live.update, session.live.meter, session.live.counters
         held_out = validation_split.to(session.device) if validation_split is not None else None
         clock = Clock(counters.seconds)
@@ -147,6 +155,8 @@ def train(
         for note in () if resume else notes:
             reporter.note(note)
         _announce(reporter, decisions, counters.step, resume)
+        if session.initialized:
+            reporter.line("initialized by data: the weights are scaled such that the first batch fits every layer")
         validation = None
 
         while counters.step < total_steps and not counters.stopped_early:
@@ -211,7 +221,17 @@ def train(
         )
 
 
-def _check(settings: TrainingSettings, validation_split: Images | None, validate: Validate | None) -> None:
+def _check(
+    settings: TrainingSettings,
+    validation_split: Images | None,
+    initialize: Initialize | None,
+    validate: Validate | None,
+) -> None:
+    if settings.initialize == "data" and initialize is None:
+        raise RecipeError(
+            "training.initialize: an initialization by data needs an initialize function",
+            hint="pass initialize=..., or set training.initialize=none",
+        )
     if settings.early_stopping is not None and validation_split is None:
         raise RecipeError(
             "training.early_stopping: there is no validation split to judge by",

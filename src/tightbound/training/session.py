@@ -5,10 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tightbound.core import Model, Objective
 from tightbound.errors import CheckpointError, RunError
@@ -19,12 +21,14 @@ from tightbound.training.compilation import ForwardBackward
 from tightbound.training.decisions import Decisions
 from tightbound.training.metrics import Meter
 from tightbound.training.optimizers import OptimizerOptions
-from tightbound.training.precision import dtype_of, place
+from tightbound.training.precision import dtype_of, full_precision, place
 from tightbound.training.schedules import Schedule
 from tightbound.training.settings import TrainingSettings
 from tightbound.training.snapshot import Counters, Live, restore
 from tightbound.training.step import TrainingStep
 from tightbound.training.update import Update
+
+Initialize = Callable[[Model, Tensor, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Session:
         rank: of this process.
         world_size: number of processes.
         fixed: settings that must be the same on resume for the data to go on where they were.
+        initialized: whether the weights were just scaled by the first batch.
     """
 
     live: Live
@@ -52,6 +57,7 @@ class Session:
     rank: int
     world_size: int
     fixed: Mapping[str, Any]
+    initialized: bool
 
     def context(self) -> dict[str, Any]:
         """What a checkpoint's header says beside the counters."""
@@ -98,9 +104,14 @@ def assemble(
     found: files.Checkpoint | None,
     *,
     folder: Path,
+    initialize: Initialize | None,
     warn: Callable[[str], None],
 ) -> Session:
     """Builds every part and restores the checkpoint into them.
+
+    At the beginning of a run that is to be initialized by data, ``initialize`` gets the model and the images and noise
+    of the first step before anything copies the weights. They are those of all ranks together, so that every rank ends
+    with the same weights.
 
     Raises:
         CheckpointError: the checkpoint is of another model, or of a run with other data, seed or batch size.
@@ -112,6 +123,21 @@ def assemble(
     device = accelerator.device if world_size > 1 else torch.device(decisions.device)
     place(model, device=str(device), precision=decisions.precision, channels_last=decisions.channels_last)
     model.train()
+    batches = partial(
+        Batches,
+        split.to(device),
+        seed=settings.seed,
+        batch_size=decisions.batch_size,
+        steps_per_epoch=decisions.steps_per_epoch,
+        noise_shape=(objective.num_samples, model.noise_size),
+        dtype=dtype_of(decisions.precision),
+        device=device,
+        channels_last=decisions.channels_last,
+    )
+    initialize = initialize if found is None and decisions.initialize else None
+    if initialize is not None:
+        with full_precision(model):
+            initialize(model, *batches()(0))
 
     parameters = [p for p in model.parameters() if p.requires_grad]
     options: OptimizerOptions = settings.optimizer()
@@ -132,22 +158,10 @@ def assemble(
         factor = schedule.factor(step, decisions.length) if schedule else 1.0
         return options.learning_rate * factor
 
-    batches = Batches(
-        split.to(device),
-        seed=settings.seed,
-        batch_size=decisions.batch_size,
-        steps_per_epoch=decisions.steps_per_epoch,
-        noise_shape=(objective.num_samples, model.noise_size),
-        dtype=dtype_of(decisions.precision),
-        device=device,
-        channels_last=decisions.channels_last,
-        rank=rank,
-        world_size=world_size,
-    )
     module = accelerator.prepare_model(TrainingStep(model, objective), device_placement=False)
     return Session(
         live=live,
-        batches=batches,
+        batches=batches(rank=rank, world_size=world_size),
         forward_backward=ForwardBackward(module, compiled=compiled, warn=warn),
         learning_rate=learning_rate,
         device=device,
@@ -155,6 +169,7 @@ def assemble(
         rank=rank,
         world_size=world_size,
         fixed=fixed,
+        initialized=initialize is not None,
     )
 
 

@@ -1,0 +1,139 @@
+"""Initialization by data is the beginning of a run, and of nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.training.toy import ToySplit, equal, run, settings, toy_model, weights
+from tightbound.core import Model, Step
+from tightbound.errors import RecipeError
+from tightbound.networks import initialize_from_data
+from tightbound.objectives import IWAE
+from tightbound.registry import Factory
+from tightbound.training import Decisions, TrainingStep, decide, place, read_decisions, train
+from tightbound.training.batches import Batches
+
+
+class Recorder:
+    """``initialize``, with what it was given and what the model was like then and after."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Tensor, Tensor]] = []
+        self.dtypes: list[torch.dtype | None] = []
+        self.after: dict[str, Tensor] = {}
+
+    def __call__(self, model: Model, x: Tensor, noise: Tensor) -> None:
+        self.given.append((x, noise))
+        self.dtypes.append(model.encoder.autocast_dtype)  # pyright: ignore[reportAttributeAccessIssue]
+        initialize_from_data(model, x, noise)
+        self.after = weights(model)
+
+
+def weighed() -> Model:
+    return toy_model(normalization="weight")
+
+
+def test_it_gets_the_batch_and_the_noise_of_the_first_step(tmp_path: Path) -> None:
+    """And the first loss is that of the weights it left: 3 samples, an objective of its own."""
+    recorder, objective = Recorder(), IWAE(num_samples=3)
+    run(tmp_path, weighed(), steps=1, epochs=None, objective=objective, initializer=recorder)
+    batches = Batches(
+        ToySplit(),
+        seed=0,
+        batch_size=8,
+        steps_per_epoch=5,
+        noise_shape=(3, 3),
+        dtype=torch.float64,
+        device=torch.device("cpu"),
+    )
+    ((x, noise),) = recorder.given
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip((x, noise), batches(0), strict=True))
+    model = weighed()
+    place(model, device="cpu", precision="float64", channels_last=False)
+    model.load_state_dict(recorder.after)
+    loss = TrainingStep(model, objective)(x, noise, Step(torch.tensor(0), torch.tensor(0.0))).value.item()
+    row = (tmp_path / "metrics.jsonl").read_text()
+    assert f'"loss": {loss!r}' in row
+    assert "initialized by data" in (tmp_path / "log.txt").read_text()
+
+
+def test_everything_that_copies_weights_starts_from_the_initialized_ones(tmp_path: Path) -> None:
+    """A moving average of weights that hardly move."""
+    recorder, model = Recorder(), weighed()
+    optimizer = Factory("optimizer", "adam", {"learning_rate": 1e-12})
+    run(tmp_path, model, ema=0.9, optimizer=optimizer, initializer=recorder)
+    kept = load_file(tmp_path / "model.safetensors")
+    for name, value in recorder.after.items():
+        torch.testing.assert_close(kept[name], value, rtol=1e-6, atol=1e-9)
+
+
+def test_it_is_done_in_full_precision(tmp_path: Path) -> None:
+    recorder, model = Recorder(), weighed()
+    run(tmp_path, model, precision="bf16", initializer=recorder)
+    assert recorder.dtypes == [None]
+    assert model.encoder.autocast_dtype == torch.bfloat16  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("choice", "normalization", "times"), [("auto", "none", 0), ("data", "none", 1), ("none", "weight", 0)]
+)
+def test_it_is_done_as_the_settings_say(tmp_path: Path, choice: str, normalization: str, times: int) -> None:
+    recorder = Recorder()
+    run(tmp_path, toy_model(normalization=normalization), initialize=choice, initializer=recorder)
+    assert len(recorder.given) == times
+    assert ("initialized by data" in (tmp_path / "log.txt").read_text()) == (times > 0)
+
+
+def test_a_run_that_has_a_checkpoint_never_does_it_again(tmp_path: Path) -> None:
+    recorder, model = Recorder(), weighed()
+    run(tmp_path, model, checkpoint_every=4, initializer=recorder)
+    ended = weights(model)
+    assert len(recorder.given) == 1
+    again = weighed()
+    run(tmp_path, again, checkpoint_every=4, initializer=recorder, resume=True)
+    assert len(recorder.given) == 1
+    assert equal(weights(again), ended)
+
+
+def test_a_run_without_a_checkpoint_does_it_again_to_the_same_bits(tmp_path: Path) -> None:
+    class _PowerCutError(Exception):
+        pass
+
+    def cut(model: Model, x: Tensor, noise: Tensor) -> None:
+        initialize_from_data(model, x, noise)
+        raise _PowerCutError
+
+    with pytest.raises(_PowerCutError):
+        run(tmp_path / "cut", weighed(), initializer=cut)
+    resumed, straight = weighed(), weighed()
+    recorder = Recorder()
+    run(tmp_path / "cut", resumed, initializer=recorder, resume=True)
+    run(tmp_path / "straight", straight)
+    assert len(recorder.given) == 1
+    assert equal(weights(resumed), weights(straight))
+
+
+def test_decisions_of_a_run_that_is_older_than_it() -> None:
+    decisions = decide(settings(), weighed(), 40)
+    assert decisions.initialize
+    kept = decisions.to_dict()
+    assert read_decisions(kept) == decisions
+    del kept["initialize"]
+    old = read_decisions(kept)
+    assert old is not None
+    assert not old.initialize
+    assert old == Decisions(**kept)
+
+
+def test_data_without_a_function_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"training\.initialize: an initialization by data needs an initialize function"
+    ):
+        train(
+            weighed(), IWAE(num_samples=2), ToySplit(), None, settings(initialize="data"), folder=tmp_path, quiet=True
+        )
