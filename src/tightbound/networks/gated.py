@@ -22,7 +22,7 @@ _GATE_GAIN = 1.8462
 class Gate(nn.Module):
     """(N, 2C, ...) -> (N, C, ...): activation(a) · sigmoid(b) of the two halves a, b of the channels.
 
-    Both halves come of one affine layer, which is faster than two.
+    Both halves come of one affine layer, which reads its input once.
 
     Args:
         activation: of the first half.
