@@ -28,7 +28,11 @@ class GaussianPosterior(Posterior):
     """
 
     def __init__(
-        self, feature_dim: int, latent_dim: int, log_scale_offset: float, normalization: HeadNormalization
+        self,
+        feature_dim: int,
+        latent_dim: int,
+        log_scale_offset: float = 0.0,
+        normalization: HeadNormalization = "none",
     ) -> None:
         super().__init__()
         self.noise_size = latent_dim
