@@ -36,7 +36,7 @@ def check(result, status, message, hint=""):
     [
         (
             ["mnist-mpl"],
-            "unknown recipe 'mnist-mpl'; shipped: digits-vae, images, mnist-mlp",
+            "unknown recipe 'mnist-mpl'; shipped: digits-vae, images, mnist-iaf",
             "did you mean 'mnist-mlp'?",
         ),
         (["nowhere.yaml"], "no recipe file at nowhere.yaml", ""),

@@ -79,7 +79,10 @@ def test_overrides_reach_every_section():
             "model.encoder.hidden=[3, x]",
             "model.encoder.hidden: got [3, 'x']; expected a list, each a whole number >= 1",
         ),
-        ("model.prior=null", "model.prior: got null; expected one of learned_diagonal, mixture, standard_normal, vamp"),
+        (
+            "model.prior=null",
+            "model.prior: got null; expected one of flow, learned_diagonal, maf, mixture, standard_normal, vamp",
+        ),
         ("data.binarize=dynamc", "data.binarize: got 'dynamc'; expected one of auto, none, static, dynamic, threshold"),
         ("data.skip_bad=1", "data.skip_bad: got 1; expected true or false"),
         (
