@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tightbound.report.annealing import annealing
 from tightbound.report.bound_against_k import bound_against_k
 from tightbound.report.bounds import bounds
 from tightbound.report.carried import carried_samples
@@ -72,6 +73,7 @@ def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
         Section("What the latent space holds", tuple(walks(pictures))),
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
         Section("How tight the bound is", _known([bounds(run), bound_against_k(run.main)])),
+        Section("What annealing says", tuple(annealing(run))),
         Section("Whether the weights can be trusted", tuple(weight_histograms(run.main))),
         Section("What the code carries", _known(codes)),
         Section("How training went", _known([bound_curve(run.metrics, row), speed_curve(run.metrics)])),
