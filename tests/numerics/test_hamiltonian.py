@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -52,7 +53,7 @@ def test_energy_error_is_second_order(start: tuple[Tensor, Tensor]) -> None:
     """Over one trajectory of fixed length, half the step is a quarter of the error."""
     before = energy(*start)
     errors = [(energy(*trajectory(*start, 0.4 / n, n)) - before).abs().mean() for n in (40, 80, 160)]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in itertools.pairwise(errors):
         assert math.log2(coarse / fine) == pytest.approx(2, abs=0.05)
 
 

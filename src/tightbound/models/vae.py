@@ -120,7 +120,7 @@ class VAE(Model):
         return noise if self.prior.whitened else self.prior.sample(noise, self._components(encoding))
 
     def base(self, encoding: Encoding) -> GaussianValue | None:
-        """The posterior's base Gaussian, whitened by the prior where that is a diagonal Gaussian; see ``Model.base``."""
+        """The posterior's base, whitened by the prior where that is a diagonal Gaussian; see ``Model.base``."""
         q = self.posterior.base(encoding.features)
         if not self.prior.whitened:
             return q
