@@ -3,6 +3,7 @@
 from tightbound.numerics.gaussian import Gaussian, standard_normal_log_prob
 from tightbound.numerics.gradients import gradient
 from tightbound.numerics.hamiltonian import (
+    Density,
     HMCInfo,
     Local,
     Phase,
@@ -20,6 +21,7 @@ from tightbound.numerics.triangular import num_strictly_lower, unit_lower
 __all__ = [
     "NOISE_IMAGE_TILE",
     "NOISE_SAMPLE_BLOCK",
+    "Density",
     "Gaussian",
     "HMCInfo",
     "Local",
