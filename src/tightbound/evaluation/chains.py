@@ -40,7 +40,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         t = self.temperatures
-        assert len(t) >= 2 and t[0] == 0 and t[-1] == 1 and (np.diff(t) > 0).all()
+        assert len(t) >= 2
+        assert (t[0], t[-1]) == (0, 1)
+        assert (np.diff(t) > 0).all()
         assert len(self.step_sizes) == len(t)
 
 

@@ -1,11 +1,11 @@
 """Geometric paths from a density that can be sampled to the posterior: log f_t(u) = log f_0(u) + t δ(u).
 
-f_0 is normalized and the integral of f_1 is p(x), so that δ = log f_1 − log f_0. Three starts, one file's worth:
+f_0 is normalized and the integral of f_1 is p(x), so that δ = log f_1 − log f_0. Three starts:
 
 | start | u | f_0 | δ |
 |---|---|---|---|
-| ``prior`` | flat coordinates ε | the prior | log p(x \\| ε) |
-| ``base`` | flat coordinates ε | the posterior's base Gaussian | log p(ε) + log p(x \\| ε) − log f_0(ε) |
+| ``prior`` | flat coordinates ε | the prior | log p(x given ε) |
+| ``base`` | flat coordinates ε | the posterior's base Gaussian | log p(x, ε) − log f_0(ε) |
 | ``posterior`` | the noise e of a draw | N(0, I) | log_weight(e) |
 
 The last needs no inverse of the posterior and serves every model that keeps the contract.
@@ -98,7 +98,7 @@ class _BasePath(Path):
         base = model.base(encoding)
         if base is None:
             raise RecipeError(
-                f"start: got 'base'; the posterior's base is no Gaussian in the flat coordinates of this {type(model).__name__}",
+                "start: got 'base'; in this model's flat coordinates the posterior's base is no Gaussian",
                 hint="use start=prior or start=posterior",
             )
         self.base: Gaussian = base

@@ -6,7 +6,6 @@ A schedule is an increasing function s ∈ [0, 1] → t ∈ [0, 1], read at T eq
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -35,7 +34,7 @@ def sigmoid_position(temperature: np.ndarray) -> np.ndarray:
     return np.clip(0.5 + (np.log(share) - np.log1p(-share)) / (2 * _REACH), 0.0, 1.0)
 
 
-def adaptive(num_temperatures: int, grid: Sequence[float], variance: Sequence[float]) -> np.ndarray:
+def adaptive(num_temperatures: int, grid: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """T temperatures at equal distances in thermodynamic length, so that the conditional ESS is constant.
 
     With K equal chains at t, the increment Δt δ has conditional effective sample size K (E w)²/E w² with w = exp(Δt δ),
@@ -49,9 +48,9 @@ def adaptive(num_temperatures: int, grid: Sequence[float], variance: Sequence[fl
             between them, with s the position in the sigmoid schedule.
         variance: mean over images of Var_t(δ), nats².
     """
-    position = sigmoid_position(np.asarray(grid))
-    share = _LOW + np.asarray(grid) * (_HIGH - _LOW)
-    rate = np.sqrt(np.asarray(variance)) * share * (1 - share)  # dΛ/ds up to a factor, since dt/ds ∝ σ'
+    position = sigmoid_position(grid)
+    share = _LOW + grid * (_HIGH - _LOW)
+    rate = np.sqrt(variance) * share * (1 - share)  # dΛ/ds up to a factor, since dt/ds ∝ σ'
     length = np.concatenate([[0.0], np.cumsum(np.diff(position) * (rate[1:] + rate[:-1]) / 2)])
     if not np.isfinite(length[-1]) or length[-1] <= 0:  # nothing to learn from: δ is constant
         return sigmoid(num_temperatures)

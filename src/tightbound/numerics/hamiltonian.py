@@ -171,7 +171,8 @@ def _with_slope(local: Local) -> tuple[Local, Tensor]:
 
 def _choose_local(accepted: Tensor, new: Local, old: Local) -> Local:
     extra = tuple(_choose(accepted, a, b) for a, b in zip(new.extra, old.extra, strict=True))
-    return Local(*(_choose(accepted, a, b) for a, b in zip(new[:3], old[:3], strict=True)), extra)
+    z, log_density, slope = (_choose(accepted, a, b) for a, b in zip(new[:3], old[:3], strict=True))
+    return Local(z, log_density, slope, extra)
 
 
 def _choose(accepted: Tensor, new: Tensor, old: Tensor) -> Tensor:
