@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from tests.laws.annealing import (
@@ -23,13 +24,24 @@ from tightbound.core import Model
 from tightbound.evaluation import Annealing
 from tightbound.evaluation.chains import Settings
 from tightbound.evaluation.path import Start
-from tightbound.evaluation.schedules import Schedule
+from tightbound.evaluation.schedules import Schedule, sigmoid
+from tightbound.models import VAE
+
+
+def shaped(model: VAE) -> VAE:
+    """A decoder that bends p(z | x), under a posterior that is off, but not by far."""
+    with torch.no_grad():
+        for part, factor in ((model.decoder, 3.0), (model.posterior, 0.4)):
+            for parameter in part.parameters():
+                parameter.mul_(factor)
+    return model
+
 
 MODELS = {
-    "linear": lambda: linear_gaussian(3, side=2, posterior="full_covariance", widen=1.3, noise=0.8),
-    "learned prior": lambda: small_vae("diagonal", "learned_diagonal", "bernoulli", 2, spread=0.3),
-    "mixture": lambda: small_vae("full_covariance", "mixture", "bernoulli", 2, spread=0.3),
-    "vamp": lambda: small_vae("diagonal", "vamp", "bernoulli", 2, spread=0.3),
+    "linear": lambda: linear_gaussian(3, side=2, posterior="full_covariance", widen=1.3, noise=1.5),
+    "learned prior": lambda: shaped(small_vae("diagonal", "learned_diagonal", "bernoulli", 2)),
+    "mixture": lambda: shaped(small_vae("full_covariance", "mixture", "bernoulli", 2)),
+    "vamp": lambda: shaped(small_vae("diagonal", "vamp", "bernoulli", 2)),
 }
 COUNT = 5000
 
@@ -40,9 +52,9 @@ def subject(name: str) -> tuple[Model, Tensor, Tensor, Tensor]:
     return model, *simulated(model, COUNT)
 
 
-@cache
-def tuned(name: str, start: Start) -> Settings:
-    return settings_of(subject(name)[0], Annealing(temperatures=40, leapfrog_steps=3, start=start))
+def by_hand(start: Start, refresh: float = 1.0, temperatures: int = 60) -> Settings:
+    """No pilot: the laws hold for any step size."""
+    return Settings(sigmoid(temperatures), np.linspace(0.9, 0.5, temperatures), 3, refresh, start)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +63,7 @@ def tuned(name: str, start: Start) -> Settings:
 @pytest.mark.parametrize("start", ["prior", "base", "posterior"])
 def test_every_start(name: str, start: Start, refresh: float) -> None:
     model, x, epsilon, exact = subject(name)
-    settings = replace(tuned(name, start), refresh=refresh)
+    settings = by_hand(start, refresh)
     forward = forward_log_ratios(model, x, exact, settings)
     forward_is_unbiased(forward)
     forward_is_below(forward)
