@@ -105,11 +105,11 @@ def evaluate(
         model: a model, what ``build`` gives, a run, or the path of one.
         x: images: floats (N, C, H, W) in [0, 1], or anything that ``train`` takes as data; None for the run's own.
             They must be on the grid of the model's likelihood; a run brings other images there as it did its own.
-        method: ``importance``.
-        num_samples: K an image.
+        method: ``importance``, ``annealed`` or ``bidirectional``.
+        num_samples: K an image; of the latter two, chains.
         gray_protocol: of a model alone: gray levels are scored under a Bernoulli, as some published protocols do;
             such numbers are labeled "not a likelihood". A run and what ``build`` gives know this by themselves.
-        options: of the method, such as ``seed=1`` or ``limit=100``.
+        options: of the method, such as ``seed=1``, ``limit=100`` or ``temperatures=1000``.
 
     Raises:
         RecipeError, DataError: a wrong method, option or image.

@@ -144,9 +144,13 @@ def train(
 @app.command()
 def evaluate(
     run: RunPath,
-    options: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the method.")] = None,
-    method: Annotated[str, typer.Option(metavar="importance", help="How log p(x) is estimated.")] = "importance",
-    samples: Annotated[int | None, typer.Option(help="K an image. [default: the method's]")] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the method: temperatures=500.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(metavar="importance|annealed|bidirectional", help="How log p(x) is estimated.")
+    ] = "importance",
+    samples: Annotated[int | None, typer.Option(help="K an image; chains if annealed. [default: the method's]")] = None,
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
     split: SplitName = None,
     data: OtherData = None,

@@ -399,12 +399,27 @@ class Model(Component):
         """
 
     @abstractmethod
-    def log_prior(self, epsilon: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows"]:
-        """The prior's log-density in flat coordinates."""
+    def log_prior(self, epsilon: Float[Tensor, "*rows E"], encoding: Encoding | None = None) -> Float[Tensor, "*rows"]:
+        """The prior's log-density in flat coordinates.
+
+        Args:
+            epsilon: flat coordinates.
+            encoding: of any images, if it is known: a prior made of posteriors then takes its components from there
+                and encodes no pseudo-input.
+        """
 
     @abstractmethod
-    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "n E"]:
-        """Flat coordinates drawn from the prior."""
+    def sample_prior(
+        self, num_samples: int, generator: torch.Generator | None = None, encoding: Encoding | None = None
+    ) -> Float[Tensor, "n E"]:
+        """Flat coordinates drawn from the prior; ``encoding`` as in ``log_prior``."""
+
+    def base(self, encoding: Encoding) -> Gaussian | None:
+        """The posterior's base Gaussian in flat coordinates (B, E), where it is a Gaussian there, else None.
+
+        Annealed evaluation may start from it. For a flow or a Hamiltonian posterior it is what samples start from.
+        """
+        return None
 
     @abstractmethod
     def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:

@@ -24,6 +24,8 @@ from tightbound.data import Data, DataSettings, load_data
 from tightbound.errors import RunError
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import open_run
+from tightbound.report.formatting import with_error
+from tightbound.report.run_folder import read_run
 
 KEYS = {
     *("method", "split", "images", "samples", "elbo", "log_likelihood", "standard_error", "standard_error_images"),
@@ -67,6 +69,66 @@ def test_evaluate_prints_the_sentence(tightbound, copied):
     result = tightbound("evaluate", copied, "--samples", 30, "--limit", 12, "--checkpoint", "last")
     assert result.stdout.startswith("test: 12 images, last weights")
     assert "Lower bound on log p(x), K = 30" in result.stdout
+
+
+ANNEALING = ("temperatures=12", "leapfrog_steps=2", "--limit", 5)
+
+
+def test_annealed_evaluations_are_kept_beside_each_other(tightbound, copied):
+    """Another number of temperatures, or another start, is another evaluation; the same again replaces the older."""
+    for given in (("start=base",), ("start=prior",), ("start=prior", "temperatures=6"), ("start=base",)):
+        result = tightbound("evaluate", copied, "--method", "annealed", *ANNEALING, *given, "--json")
+        assert result.exit_code == 0, result.stderr
+        row = json.loads(result.stdout)
+        assert (row["method"], row["samples"], row["elbo"], row["simulated_gap"]) == ("annealed", 16, None, None)
+    rows = [row for row in open_run(copied).evaluations() if row["method"] == "annealed"]
+    settings = [(row["annealing"]["start"], row["annealing"]["temperatures"]) for row in rows]
+    assert settings == [("prior", 12), ("prior", 6), ("base", 12)]
+    assert len(list((copied / "evaluation").glob("annealed-*.npz"))) == 3
+    shown = read_run(copied)
+    for evaluation in shown.evaluations:  # the report finds the images of each
+        assert evaluation.per_image is not None
+        assert evaluation.per_image["log_likelihood"].mean() == pytest.approx(evaluation.row["log_likelihood"])
+
+
+def test_bidirectional_prints_the_gap_and_whose_it_is(tightbound, copied):
+    given = ("--method", "bidirectional", "--samples", 8, "simulated=7", *ANNEALING)
+    lines = tightbound("evaluate", copied, *given).stdout
+    row = open_run(copied).evaluations()[-1]
+    assert row["simulated"]["images"] == len(row["simulated"]["upper"]) == 7
+    assert row["simulated_gap"] == pytest.approx(
+        np.mean(row["simulated"]["upper"]) - np.mean(row["simulated"]["lower"])
+    )
+    assert with_error(row["simulated_gap"], row["simulated_gap_error"]) in lines
+    assert "upper − lower bound on 7 images drawn from the model, not of the data" in lines
+    assert "lower bound, 8 chains of 12 temperatures" in lines
+    assert "on 7 images drawn from the model the same settings leave a gap of" in lines
+    assert "no upper bound exists for a real image." in lines
+    page = tightbound("report", copied)
+    assert page.exit_code == 0, page.stderr
+    text = (copied / "report.html").read_text(encoding="utf-8")
+    assert "Simulated images: gap, nats per image" in text
+    assert "8 chains of 12 temperatures" in text
+
+
+def test_a_run_with_an_annealed_evaluation_alone_is_reported(tightbound, copied):
+    (copied / "evaluation.json").unlink()
+    shutil.rmtree(copied / "evaluation")
+    assert tightbound("evaluate", copied, "--method", "annealed", "--samples", 1, *ANNEALING).exit_code == 0
+    assert tightbound("report", copied).exit_code == 0
+    assert "1 chain of 12 temperatures" in (copied / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_annealing_that_cannot_be_is_refused_in_one_line(tightbound, copied):
+    for given, text in (
+        (("--method", "bidirectional", "start=posterior"), "start: got 'posterior'; expected one of prior, base"),
+        (("--method", "annealed", "temperatures=1"), "temperatures: got 1; expected a whole number >= 2"),
+        (("--method", "annealed", "refresh=0"), "refresh: got 0; expected a number > 0 and <= 1"),
+        (("--method", "importance", "temperatures=10"), "temperatures: unknown key"),
+    ):
+        result = tightbound("evaluate", copied, *given)
+        assert result.exit_code == 2
+        assert text in result.stderr
 
 
 def test_a_zip_is_evaluated_without_being_changed(tightbound, trained, tmp_path):

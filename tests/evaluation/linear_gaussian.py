@@ -72,10 +72,10 @@ class LinearGaussian(Model):
             densities=((q, prior) if self.analytic else None,),
         )
 
-    def log_prior(self, epsilon: Tensor) -> Tensor:
+    def log_prior(self, epsilon: Tensor, encoding: Encoding | None = None) -> Tensor:
         return standard_normal_log_prob(epsilon)
 
-    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None, encoding=None) -> Tensor:
         return torch.randn(num_samples, self.noise_size, generator=generator)
 
     def latents_at(self, epsilon: Tensor) -> tuple[Tensor, ...]:

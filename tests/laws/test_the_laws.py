@@ -6,11 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.laws.annealing import (
+    forward_is_below,
+    forward_is_unbiased,
+    forward_log_ratios,
+    reverse_is_unbiased,
+    reverse_log_ratios,
+    simulated,
+)
 from tests.laws.laws import (
     bounds_are_ordered,
     contract_by_quadrature,
@@ -19,10 +28,14 @@ from tests.laws.laws import (
     k_is_honored,
 )
 from tests.laws.subjects import linear_gaussian, small_images, small_vae
+from tests.numerics.test_hamiltonian import steps_are_reversible, volume_is_kept
 from tightbound.core import Draw, Model, Posterior, Proposal
+from tightbound.evaluation import chains as annealing
 from tightbound.evaluation import importance, pareto_k
+from tightbound.evaluation.chains import Chains, Settings
+from tightbound.evaluation.schedules import sigmoid
 from tightbound.flows import AutoregressiveStep
-from tightbound.numerics import Gaussian, log_mean_exp
+from tightbound.numerics import Density, Gaussian, HMCInfo, Phase, hmc_step, leapfrog_step, log_mean_exp
 
 
 class Mistaken(Posterior):
@@ -187,3 +200,79 @@ def test_unbiasedness_catches_sampling_and_scoring_under_different_densities() -
 
     with pytest.raises(AssertionError, match="standard errors off the evidence"):
         estimate_is_unbiased(mistaken, exact, repeats=200)
+
+
+def annealed_linear_gaussian(noise: float = 1.5) -> tuple[tuple[Model, Tensor, Tensor, Tensor], Settings]:
+    """Images of a model with their ε and evidence, and settings under which every law holds with small errors."""
+    model = linear_gaussian(3, side=2, posterior="full_covariance", noise=noise)
+    return (model, *simulated(model, 5000)), Settings(sigmoid(60), torch.linspace(0.9, 0.5, 60).numpy(), 3)
+
+
+def test_unbiasedness_catches_logs_averaged_over_chains() -> None:
+    """The mean of 5 chains' logs is a bound, and a looser one: its exponential is no estimate of p(x)."""
+    (model, x, _, exact), settings = annealed_linear_gaussian(0.7)
+    log_ratios = forward_log_ratios(model, x, exact, settings).reshape(5, -1)
+    forward_is_unbiased(log_mean_exp(log_ratios, 0))
+    forward_is_below(log_ratios.mean(0))
+    with pytest.raises(AssertionError, match="times the evidence"):
+        forward_is_unbiased(log_ratios.mean(0))
+
+
+def test_unbiasedness_catches_a_step_that_adapts_inside_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each chain's step grows when it moves and shrinks when it does not: then where it stands says what it will do."""
+    factors: dict[str, Tensor] = {}
+
+    def adapting(phase: Phase, density: Density, *, step_size: float, **options: Any) -> tuple[Phase, HMCInfo]:
+        factor = factors.get("now", torch.ones_like(phase.momentum[..., :1]))
+        phase, info = hmc_step(phase, density, step_size=step_size * factor, **options)
+        factors["now"] = factor * torch.where(info.accepted, 3**0.65, 1 / 3).unsqueeze(-1)
+        return phase, info
+
+    (model, x, _, exact), settings = annealed_linear_gaussian()
+    forward_is_unbiased(forward_log_ratios(model, x, exact, settings))
+    monkeypatch.setattr(annealing, "hmc_step", adapting)
+    with pytest.raises(AssertionError, match="the forward weight is"):
+        forward_is_unbiased(forward_log_ratios(model, x, exact, settings))
+
+
+def late(chains: Chains, settings: Settings, noise: Any, *, reverse: bool = False, **_: Any) -> Tensor:
+    """A mistaken ``walk``: every transition comes before the increment that it belongs behind."""
+    t, last = settings.temperatures, len(settings.temperatures) - 1
+    log_weights = torch.zeros_like(chains.delta)
+    for j in range(last - 1, -1, -1) if reverse else range(last):
+        at = j if reverse else j + 1
+        if 0 < at < last:
+            chains.step(hmc_step, float(t[at]), float(settings.step_sizes[at]), settings, noise)
+        log_weights += float(t[j + 1] - t[j]) * chains.delta
+    return log_weights
+
+
+def test_unbiasedness_catches_an_increment_after_the_transition(monkeypatch: pytest.MonkeyPatch) -> None:
+    (model, x, _, exact), settings = annealed_linear_gaussian()
+    forward_is_unbiased(forward_log_ratios(model, x, exact, settings))
+    monkeypatch.setattr("tests.laws.annealing.walk", late)
+    with pytest.raises(AssertionError, match="the forward weight is"):
+        forward_is_unbiased(forward_log_ratios(model, x, exact, settings))
+
+
+def test_the_reverse_law_catches_an_order_that_is_not_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    (model, x, epsilon, exact), settings = annealed_linear_gaussian()
+    reverse_is_unbiased(reverse_log_ratios(model, x, epsilon, exact, settings))
+    monkeypatch.setattr("tests.laws.annealing.walk", late)
+    with pytest.raises(AssertionError, match="one over the reverse weight is"):
+        reverse_is_unbiased(reverse_log_ratios(model, x, epsilon, exact, settings))
+
+
+def test_volume_catches_a_position_kicked_with_the_old_momentum() -> None:
+    """As in the best-known library: the determinant of one step is then not 1, and the way back another."""
+
+    def mistaken(z: Tensor, momentum: Tensor, slope: Tensor, step_size: float, gradient_at: Any) -> Any:
+        half = momentum + 0.5 * step_size * slope
+        z = z + step_size * momentum
+        found, slope = gradient_at(z)
+        return z, half + 0.5 * step_size * slope, slope, found
+
+    for law in (volume_is_kept, steps_are_reversible):
+        law(leapfrog_step)
+        with pytest.raises(AssertionError):
+            law(mistaken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -17,19 +18,21 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def counter(what: str) -> Callable[[int, int], None]:
+def counter(what: str) -> Callable[[float, int], None]:
     """``progress(done, total)`` that tells how far a loop is, rewriting its line on a terminal."""
     terminal = sys.stderr.isatty()
     started = time.monotonic()
     due = started + _FIRST
 
-    def show(done: int, total: int) -> None:
+    def show(done: float, total: int) -> None:
         nonlocal due
         now = time.monotonic()
-        if now >= due and done < total:
+        if now >= due and 0 < done < total:
             due = now + (_TERMINAL if terminal else _PLAIN)
-            left = (now - started) * (total - done) / max(done, 1)
-            typer.echo(f"{what}: {done:,} of {total:,} images, {left:.0f} s left ", err=True, nl=not terminal)
+            left = (now - started) * (total - done) / done
+            typer.echo(
+                f"{what}: {math.floor(done):,} of {total:,} images, {left:.0f} s left ", err=True, nl=not terminal
+            )
             if terminal:
                 typer.echo("\r", err=True, nl=False)
 

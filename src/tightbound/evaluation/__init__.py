@@ -1,5 +1,7 @@
 """Evaluators: functions of a model and data that return log p(x) with its uncertainty."""
 
+from tightbound.evaluation.annealed import annealed
+from tightbound.evaluation.bidirectional import bidirectional
 from tightbound.evaluation.diagnostics import (
     active_mask,
     active_units,
@@ -14,15 +16,19 @@ from tightbound.evaluation.diagnostics import (
 )
 from tightbound.evaluation.importance import importance
 from tightbound.evaluation.pareto import PARETO_K_LIMIT, pareto_k
+from tightbound.evaluation.pilot import Annealing
 from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.source import Source
 
 __all__ = [
     "PARETO_K_LIMIT",
+    "Annealing",
     "Estimate",
     "Source",
     "active_mask",
     "active_units",
+    "annealed",
+    "bidirectional",
     "bound_curve",
     "curve_samples",
     "delta_standard_error",

@@ -58,7 +58,7 @@ def spans(start: int, stop: int, size: int) -> Iterator[range]:
         yield range(first, min(first + size, stop))
 
 
-def probe_chunk(model: Model, x: Tensor) -> int:
+def probe_chunk(model: Model, x: Tensor, *, gradient: bool = False) -> int:
     """How many (image, sample) pairs fit the memory budget, measured by one draw of one pair.
 
     The largest output of any module, image, latent or noise of the pair, times 4 (it, what it is made from, and the
@@ -67,13 +67,16 @@ def probe_chunk(model: Model, x: Tensor) -> int:
     Args:
         model: on its device, in eval mode.
         x: (1, C, H, W).
+        gradient: whether a gradient goes back through the draw, for which what every module gives is kept: then at
+            least twice the sum of these.
     """
-    largest = max(x.nbytes, model.noise_size * x.element_size())
+    largest, kept = max(x.nbytes, model.noise_size * x.element_size()), 0
 
     def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        nonlocal largest
+        nonlocal largest, kept
         outputs = output if isinstance(output, tuple | list) else (output,)
-        largest = max(largest, *(item.nbytes for item in outputs if isinstance(item, Tensor)), 0)
+        sizes = [item.nbytes for item in outputs if isinstance(item, Tensor)]
+        largest, kept = max(largest, *sizes, 0), kept + sum(sizes)
 
     encoding = model.encode(x)
     noise = torch.zeros(1, 1, model.noise_size, dtype=x.dtype, device=x.device)
@@ -84,7 +87,8 @@ def probe_chunk(model: Model, x: Tensor) -> int:
         for handle in handles:
             handle.remove()
     largest = max(largest, draw.params.nbytes, *(latent.nbytes for latent in draw.latents))
-    return max(1, _budget(x.device) // (_TENSORS_PER_ACTIVATION * largest))
+    needed = _TENSORS_PER_ACTIVATION * largest
+    return max(1, _budget(x.device) // max(needed, 2 * kept if gradient else 0))
 
 
 def _budget(device: torch.device) -> int:

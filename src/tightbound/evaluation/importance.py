@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tightbound.core import Model
-from tightbound.errors import RecipeError, TightboundError
+from tightbound.evaluation.checks import check_counts, evaluating, refuse_bad_images
 from tightbound.evaluation.chunks import Plan, make_plan, probe_chunk, spans
 from tightbound.evaluation.diagnostics import curve_samples
 from tightbound.evaluation.result import Estimate, summarize
@@ -33,7 +32,7 @@ def importance(
     exact: bool = True,
     is_likelihood: bool = True,
     log_volume: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> Estimate:
     """The importance-weighted bound on log p(x) of every image, with exactly K samples each, in eval mode.
 
@@ -66,12 +65,10 @@ def importance(
         DataError: if there is no image, or images have another shape than the model's.
         TightboundError: if a log-weight is NaN or +inf; the message names the images.
     """
-    for name, value in (("num_samples", num_samples), ("chunk", chunk), ("limit", limit)):
-        if value is not None and value < 1:
-            raise RecipeError(f"expected {name} of at least 1; got {value}")
+    check_counts(num_samples=num_samples, chunk=chunk, limit=limit)
     started = time.perf_counter()
     images = Images(model, source, seed, limit)
-    with _evaluating(model):
+    with evaluating(model):
         plan = make_plan(chunk or probe_chunk(model, images.read(range(1))), images.num_images, num_samples)
         totals = _Totals(num_samples, len(model.groups))
         for span in spans(0, images.num_images, plan.images_per_tile):
@@ -100,19 +97,6 @@ def importance(
     )
 
 
-@contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    """Eval mode without gradients; afterwards every module is in the mode it was in."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int, plan: Plan) -> Tile:
     """All K draws of one tile of images."""
     tile = Tile(num_samples, x, model.likelihood, len(model.groups))
@@ -139,13 +123,7 @@ class _Totals:
         self._curve = torch.zeros(len(curve_samples(num_samples)), dtype=torch.float64)
 
     def add(self, tile: Tile, span: range, log_evidence: Tensor | None) -> None:
-        bad = [span.start + row for row in tile.bad_images()]
-        if bad:
-            named = ", ".join(str(index) for index in bad[:10]) + (", ..." if len(bad) > 10 else "")
-            raise TightboundError(
-                f"expected finite log-weights; got NaN or +inf in image{'s' if len(bad) > 1 else ''} {named}",
-                hint="nothing was averaged; look at these images, or evaluate an earlier checkpoint",
-            )
+        refuse_bad_images([span.start + row for row in tile.bad_images()])
         numbers = tile.per_image()
         if log_evidence is not None:
             numbers["log_likelihood_exact"] = log_evidence

@@ -56,6 +56,14 @@ class Estimate:
         simulated_lower: of bidirectional evaluation, on images drawn from the model.
         simulated_upper: of bidirectional evaluation, on images drawn from the model.
         simulated_gap: upper − lower.
+        simulated_gap_error: standard error of ``simulated_gap`` over the choice of simulated images.
+        simulated: of bidirectional evaluation: how many ``images``, their ``lower`` and ``upper`` bounds one by one,
+            and the standard errors of the means over the choice of images.
+        annealing: of annealed and bidirectional evaluation: what was chosen (``start``, ``schedule``, ``temperatures``,
+            ``leapfrog_steps``, ``refresh``, ``target_acceptance``), the mean ``acceptance``, and of the temperatures
+            ``listed`` (by index, at most 101 of them) the ``temperature_values``, ``step_sizes``,
+            ``acceptance_by_temperature`` and ``log_weight_variance`` (over chains, of the log-weight accumulated so
+            far, mean over images).
         seconds: wall time.
         device: where it ran.
         split: of the data; the caller knows it, as it does ``checkpoint`` and ``protocol`` (``dataclasses.replace``).
@@ -95,6 +103,9 @@ class Estimate:
     simulated_lower: float | None = None
     simulated_upper: float | None = None
     simulated_gap: float | None = None
+    simulated_gap_error: float | None = None
+    simulated: Mapping[str, Any] | None = None
+    annealing: Mapping[str, Any] | None = None
     seconds: float | None = None
     device: str | None = None
     split: str | None = None
@@ -116,14 +127,22 @@ class Estimate:
     def sentence(self) -> str:
         """What ``log_likelihood`` is and how far to trust it, in plain words."""
         return describe(
-            method=self.method,
             measure=self.measure,
             dequantized=self.dequantized,
             samples=self.samples,
             images=self.images,
             uneven=self.images_k_over_0_7,
+            ess=self.ess_median,
+            annealing=self.annealing,
+            simulated=self._gap,
             impossible=int(np.isneginf(self.per_image.get("log_likelihood", np.zeros(0))).sum()),
         )
+
+    @property
+    def _gap(self) -> tuple[int, float, float | None] | None:
+        if self.simulated is None or self.simulated_gap is None:
+            return None
+        return self.simulated["images"], self.simulated_gap, self.simulated_gap_error
 
     def intervals(self) -> np.ndarray:
         """(n, 2) 95 % interval of each image's log p(x), nats; NaN where k̂ is above 0.7 or unknown."""
@@ -196,6 +215,8 @@ def _known(value: float) -> float | None:
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json(item) for item in value]
     if isinstance(value, float):

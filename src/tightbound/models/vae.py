@@ -113,18 +113,34 @@ class VAE(Model):
             surrogate=self.likelihood.surrogate(x, params),
         )
 
-    def log_prior(self, epsilon: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows"]:
+    def log_prior(self, epsilon: Float[Tensor, "*rows E"], encoding: Encoding | None = None) -> Float[Tensor, "*rows"]:
         """The prior's log-density in flat coordinates: standard normal where the prior can be whitened, else of z."""
         if self.prior.whitened:
             return standard_normal_log_prob(epsilon)
-        return self.prior.log_prob(epsilon, self._components())
+        return self.prior.log_prob(epsilon, self._components(encoding))
 
-    def sample_prior(self, num_samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "n E"]:
+    def sample_prior(
+        self, num_samples: int, generator: torch.Generator | None = None, encoding: Encoding | None = None
+    ) -> Float[Tensor, "n E"]:
         """Flat coordinates (n, D) drawn from the prior."""
         like = next(self.parameters())
         shape = (num_samples, self.prior.noise_size)
         noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        return noise if self.prior.whitened else self.prior.sample(noise, self._components())
+        return noise if self.prior.whitened else self.prior.sample(noise, self._components(encoding))
+
+    def base(self, encoding: Encoding) -> GaussianValue | None:
+        """The posterior's base, whitened by the prior where that is a diagonal Gaussian; see ``Model.base``."""
+        q = self.posterior.base(encoding.features)
+        if not self.prior.whitened:
+            return q
+        p = self.prior.gaussian
+        if p is None or p.scale is None:
+            return None
+        mean = p.standardize(q.mean)
+        if q.scale is not None:
+            return GaussianValue(mean, q.scale / p.scale)
+        assert q.scale_tril is not None
+        return GaussianValue(mean, scale_tril=q.scale_tril / p.scale.unsqueeze(-1))
 
     def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
         """z (*rows, D): ε itself where the prior cannot be whitened."""
@@ -172,8 +188,10 @@ class VAE(Model):
         evidence = LowRankMultivariateNormal(bias + weight @ p.mean, weight * p.scale, noise, validate_args=False)
         return evidence.log_prob(x.flatten(1))
 
-    def _components(self) -> GaussianValue | None:
-        """What a prior made of posteriors is made of, (M, D)."""
+    def _components(self, encoding: Encoding | None = None) -> GaussianValue | None:
+        """What a prior made of posteriors is made of, (M, D): of an encoding where one is known."""
+        if encoding is not None:
+            return encoding.components
         inputs = self.prior.pseudo_inputs
         return None if inputs is None or self.encoder is None else self.posterior.base(self.encoder(inputs))
 

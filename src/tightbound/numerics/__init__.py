@@ -2,6 +2,15 @@
 
 from tightbound.numerics.gaussian import Gaussian, standard_normal_log_prob
 from tightbound.numerics.gradients import gradient
+from tightbound.numerics.hamiltonian import (
+    Density,
+    HMCInfo,
+    Local,
+    Phase,
+    hmc_step,
+    leapfrog_step,
+    reversed_hmc_step,
+)
 from tightbound.numerics.log_space import log_mean_exp
 from tightbound.numerics.logistic import logistic_log_mass
 from tightbound.numerics.mixture import mixture_log_prob, mixture_sample
@@ -13,10 +22,16 @@ from tightbound.numerics.triangular import num_strictly_lower, unit_lower
 __all__ = [
     "NOISE_IMAGE_TILE",
     "NOISE_SAMPLE_BLOCK",
+    "Density",
     "Gaussian",
+    "HMCInfo",
+    "Local",
+    "Phase",
     "evaluation_noise",
     "generator_for",
     "gradient",
+    "hmc_step",
+    "leapfrog_step",
     "log_mean_exp",
     "logistic_log_mass",
     "mixture_log_prob",
@@ -24,6 +39,7 @@ __all__ = [
     "num_strictly_lower",
     "orthonormal_columns",
     "reflections",
+    "reversed_hmc_step",
     "soft_clamp",
     "soft_floor",
     "standard_normal_log_prob",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tightbound.errors import RunError
+from tightbound.evaluation.bidirectional import MOST_SIMULATED
+from tightbound.evaluation.identity import ANNEALING, COMMON, identity
 from tightbound.recipes.files import write_text
 from tightbound.recipes.origin import processor
 from tightbound.recipes.run import Run
@@ -100,16 +102,16 @@ def find_evaluation(run: Run, settings: Factory) -> dict[str, Any] | None:
     """The row of evaluation.json that an evaluation of a recipe asks for; None if it is not there."""
     options = settings.options
     images = run.resolved["data"].get(options["split"]) or 0
+    evaluated = min(options["limit"] or images, images)
     wanted = {
+        **{key: options[key] for key in (*COMMON, *ANNEALING) if key in options},
         "method": settings.kind,
-        "split": options["split"],
-        "samples": options["samples"],
-        "images": min(options["limit"] or images, images),
-        "seed": options["seed"],
+        "images": evaluated,
         "checkpoint": run.checkpoint(options["checkpoint"]),
     }
-    matches = (row for row in run.evaluations() if all(row.get(key) == value for key, value in wanted.items()))
-    return next(matches, None)
+    if "simulated" in options:
+        wanted["simulated"] = options["simulated"] or min(evaluated, MOST_SIMULATED)
+    return next((row for row in run.evaluations() if identity(row) == wanted), None)
 
 
 def settle_commits(

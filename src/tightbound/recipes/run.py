@@ -12,6 +12,7 @@ from tightbound.core import Model
 from tightbound.data import Data
 from tightbound.errors import RecipeError, RunError
 from tightbound.evaluation import Estimate
+from tightbound.evaluation.identity import file_stem, identity
 from tightbound.recipes.archive import unpack
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.evaluation import Checkpoint
@@ -27,9 +28,6 @@ from tightbound.training.precision import resolve_device
 RECIPE, RESOLVED, EVALUATIONS = "recipe.yaml", "resolved.json", "evaluation.json"
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-
-# What makes an evaluation another one; a row that agrees in all of these replaces the older one.
-_IDENTITY = ("method", "split", "samples", "images", "seed", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -111,15 +109,14 @@ class Run:
     def add_evaluation(self, estimate: Estimate) -> None:
         """Adds a row to evaluation.json, in place of an older one of the same settings; keeps the per-image arrays."""
         row = estimate.to_row()
-        others = [old for old in self.evaluations() if any(old.get(key) != row.get(key) for key in _IDENTITY)]
+        others = [old for old in self.evaluations() if identity(old) != identity(row)]
         write_arrays(self.folder / arrays_name(row), estimate.per_image)
         write_text(self.folder / EVALUATIONS, json.dumps([*others, row], indent=1) + "\n")
 
 
 def arrays_name(row: Mapping[str, Any]) -> str:
     """Where, within a run folder, the per-image values of a row of evaluation.json are kept."""
-    method, split, samples, images, seed, checkpoint = (row[key] for key in _IDENTITY)
-    return f"evaluation/{method}-{split}-k{samples}-n{images}-seed{seed}-{checkpoint}.npz"
+    return f"evaluation/{file_stem(row)}.npz"
 
 
 def open_run(path: str | Path) -> Run:

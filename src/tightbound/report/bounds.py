@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tightbound.report.exhibit import BLUE, FAINT, INK, MUTED, ORANGE, TEAL, WIDTH, Exhibit, chart
-from tightbound.report.formatting import count, plural, with_error
+from tightbound.report.formatting import plural, with_error
 from tightbound.report.run_folder import Evaluation, Row, Run
-from tightbound.report.tables import elbo_spread, qualified, quantity
+from tightbound.report.tables import effort, elbo_spread, qualified, quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def _points(evaluation: Evaluation) -> list[_Point]:
     row = evaluation.row
     size, split = row.get("images"), f"{row.get('split') or ''} image".strip()
     where = plural(size, split) if size else f"{split}s"
-    samples = f"{where}, K = {count(row['samples'])}" if row.get("samples") else where
+    samples = f"{where}, {effort(row)}" if row.get("samples") else where
     spread = row.get("standard_error_images")
     given = [
         (row.get("elbo"), qualified("ELBO", row), where, None, elbo_spread(evaluation), BLUE, row),
@@ -101,5 +101,7 @@ def _told_apart(points: list[_Point]) -> list[_Point]:
 
 
 def _settings(row: Row) -> tuple[str, ...]:
-    samples = count(row["samples"]) if row.get("samples") else "none"
-    return f"K = {samples}", f"seed {row.get('seed')}", f"{row.get('checkpoint')} weights", str(row.get("method"))
+    samples = effort(row) if row.get("samples") else "K = none"
+    annealing = row.get("annealing") or {}
+    ways = f"from the {annealing.get('start')}", f"{annealing.get('schedule')} schedule"
+    return samples, *ways, f"seed {row.get('seed')}", f"{row.get('checkpoint')} weights", str(row.get("method"))

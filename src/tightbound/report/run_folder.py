@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tightbound.errors import RunError
+from tightbound.evaluation.identity import file_stem
 from tightbound.report.pictures import Array
 
 Row = Mapping[str, Any]
@@ -122,10 +123,7 @@ def _read_metrics(path: Path) -> tuple[Row, ...]:
 
 def per_image_names(row: Row) -> tuple[str, str]:
     """File names of a row's arrays in ``evaluation/``: its own, and that of older runs, one for a method and split."""
-    method, split, samples, images, seed, checkpoint = (
-        row.get(key) for key in ("method", "split", "samples", "images", "seed", "checkpoint")
-    )
-    return f"{method}-{split}-k{samples}-n{images}-seed{seed}-{checkpoint}.npz", f"{method}-{split}.npz"
+    return f"{file_stem(row)}.npz", f"{row.get('method')}-{row.get('split')}.npz"
 
 
 def _read_per_image(folder: Path, row: Row) -> Mapping[str, Array] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tightbound.report.formatting import count, duration, fixed, percent, significant, with_error
+from tightbound.report.formatting import count, duration, fixed, percent, plural, significant, with_error
 from tightbound.report.run_folder import Evaluation, Row
 
 
@@ -49,6 +49,15 @@ def is_code_length(row: Row) -> bool:
     return row.get("measure") != "density" or bool(row.get("dequantized"))
 
 
+def effort(row: Row) -> str:
+    """What the estimate was made of: ``K = 5,000``, or ``16 chains of 500 temperatures``."""
+    samples = int(row["samples"])
+    annealing = row.get("annealing")
+    if not annealing:
+        return f"K = {count(samples)}"
+    return f"{plural(samples, 'chain')} of {count(annealing['temperatures'])} temperatures"
+
+
 def elbo_spread(evaluation: Evaluation) -> float | None:
     """Standard error of the mean ELBO over the choice of images, from the per-image values."""
     return _spread(None if evaluation.per_image is None else evaluation.per_image.get("elbo"))
@@ -82,6 +91,7 @@ def headlines(evaluation: Evaluation | None, *, amortized: bool = True) -> list[
     row = evaluation.row
     made = [
         _log_likelihood(row),
+        _simulated(row),
         _elbo(evaluation),
         _bits(row),
         _error(row),
@@ -94,7 +104,7 @@ def headlines(evaluation: Evaluation | None, *, amortized: bool = True) -> list[
 def _log_likelihood(row: Row) -> Headline | None:
     if row.get("log_likelihood") is None:
         return None
-    notes = [f"lower bound, K = {count(row['samples'])}" if row.get("samples") else "lower bound"]
+    notes = [f"lower bound, {effort(row)}" if row.get("samples") else "lower bound"]
     if row.get("exact") is not None:
         notes.append(f"exact: {fixed(row['exact'])}")
     if row.get("pareto_k_over_0_7"):
@@ -103,6 +113,17 @@ def _log_likelihood(row: Row) -> Headline | None:
         notes.append(f"± {significant(row['standard_error_images'], 2)} for another test set")
     value = with_error(row["log_likelihood"], row.get("standard_error"))
     return Headline(quantity(row), value, "nats per image", "; ".join(notes))
+
+
+def _simulated(row: Row) -> Headline | None:
+    """The gap of annealing, never on one axis with numbers of real images: no upper bound exists for those."""
+    if row.get("simulated_gap") is None:
+        return None
+    images = (row.get("simulated") or {}).get("images")
+    where = f"{plural(images, 'image')} drawn from the model" if images else "images drawn from the model"
+    value = with_error(row["simulated_gap"], row.get("simulated_gap_error"))
+    note = f"upper − lower bound on {where}, not of the data; no upper bound exists for a real image"
+    return Headline("Gap, simulated images", value, "nats per image", note)
 
 
 def _elbo(evaluation: Evaluation) -> Headline | None:
@@ -178,6 +199,11 @@ def _interval(row: Row) -> str:
     return f"{fixed(low)} to {fixed(high)}"
 
 
+def _acceptance(annealing: Row) -> str:
+    return f"{fixed(annealing['acceptance'])} ({fixed(annealing['target_acceptance'])})"
+
+
+_START_NAMES = {"prior": "the prior", "base": "the posterior's base Gaussian", "posterior": "the posterior"}
 _SCORE = "Score (not a likelihood), nats per image"
 _BITS = "Code length, bits per dimension"
 _DENSITY = "−log density (no code length)"
@@ -188,7 +214,10 @@ _LINES: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("Protocol", lambda r: r["protocol"]),
     ("Measure", lambda r: r["measure"]),
     ("Images", lambda r: count(r["images"])),
-    ("Samples per image, K", lambda r: count(r["samples"])),
+    ("Samples per image, K", lambda r: count(r["samples"]) + (" chains" if r.get("annealing") else "")),
+    ("Temperatures", lambda r: f"{count(r['annealing']['temperatures'])}, {r['annealing']['schedule']}"),
+    ("Annealed from", lambda r: _START_NAMES[r["annealing"]["start"]]),
+    ("Acceptance, mean (target)", lambda r: _acceptance(r["annealing"])),
     (_ESTIMATE, lambda r: with_error(r["log_likelihood"], r.get("standard_error"))),
     ("95 % interval, Monte Carlo error, nats", _interval),
     ("Standard error over images, nats", lambda r: significant(r["standard_error_images"], 2)),
@@ -201,9 +230,10 @@ _LINES: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("Reconstruction MAE, pixels in 0 to 1", lambda r: fixed(r["reconstruction_mae"], 4)),
     ("Effective samples, median image", lambda r: significant(r["ess_median"])),
     ("Images with k̂ > 0.7", lambda r: percent(r["pareto_k_over_0_7"])),
+    ("Simulated images (drawn from the model)", lambda r: count(r["simulated"]["images"])),
     ("Simulated images: lower bound, nats per image", lambda r: fixed(r["simulated_lower"])),
     ("Simulated images: upper bound, nats per image", lambda r: fixed(r["simulated_upper"])),
-    ("Simulated images: gap, nats per image", lambda r: fixed(r["simulated_gap"])),
+    ("Simulated images: gap, nats per image", lambda r: with_error(r["simulated_gap"], r.get("simulated_gap_error"))),
     ("Active latent units", lambda r: f"{count(sum(r['active_units']))} of {count(sum(r['units']))}"),
     ("Weights", lambda r: r["checkpoint"]),
     ("Seed", lambda r: str(r["seed"])),

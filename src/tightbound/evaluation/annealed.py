@@ -1,0 +1,202 @@
+"""Annealed importance sampling: log p(x) from chains that go from a density that can be sampled to the posterior.
+
+Neal 2001 ("Annealed importance sampling"); with Hamiltonian transitions Sohl-Dickstein & Culpepper 2012; for decoders
+Wu et al. 2017. exp(log w) of a chain is unbiased for p(x), whatever the temperatures, the step sizes and the mixing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tightbound.core import Model
+from tightbound.evaluation import diagnostics
+from tightbound.evaluation.chain_noise import ChainNoise
+from tightbound.evaluation.chains import Chains, Settings, Trace, walk
+from tightbound.evaluation.checks import check_counts, evaluating, refuse_bad_images
+from tightbound.evaluation.chunks import probe_chunk, spans
+from tightbound.evaluation.meter import Meter
+from tightbound.evaluation.pareto import pareto_k
+from tightbound.evaluation.pilot import CHAINS, IMAGES, PAIR_TRANSITIONS, Annealing, tune
+from tightbound.evaluation.result import Estimate, summarize
+from tightbound.evaluation.source import Images, Source, measure_of
+from tightbound.numerics import NOISE_IMAGE_TILE, log_mean_exp
+
+_LISTED = 101  # temperatures at most, of which a row lists what happened
+
+
+def annealed(
+    model: Model,
+    source: Tensor | Source,
+    num_samples: int = 16,
+    annealing: Annealing | None = None,
+    *,
+    seed: int = 0,
+    chunk: int | None = None,
+    limit: int | None = None,
+    exact: bool = True,
+    is_likelihood: bool = True,
+    log_volume: float | None = None,
+    progress: Callable[[float, int], None] | None = None,
+) -> Estimate:
+    """The annealed bound on log p(x) of every image, in eval mode: log-mean-exp over its chains.
+
+    All chains of all images move together, a budget of pairs at a time; log-weights are float64. A transition of L
+    leapfrog steps costs L decoder gradients and the weights cost none. ``chunk`` and ``limit`` change no image's
+    number.
+
+    Args:
+        model: any ``core.Model``.
+        source: images (N, C, H, W) in [0, 1], or any object with ``len()`` and ``fixed(start, stop, seed)``.
+        num_samples: K, chains an image.
+        annealing: temperatures, schedule, start and so on; None is the default.
+        seed: of the chains, of the pilot, and of the pixels' own noise.
+        chunk: (image, chain) pairs in one evaluation; None measures how many fit.
+        limit: evaluate the first ``limit`` images only.
+        exact: also give log p(x) in closed form, where the model has it.
+        is_likelihood: see ``importance``.
+        log_volume: see ``importance``.
+        progress: called after every transition with images' worth of work done and images in all.
+
+    Example:
+        >>> estimate = annealed(model, x, num_samples=16)          # doctest: +SKIP
+        >>> estimate.log_likelihood, estimate.standard_error       # doctest: +SKIP
+        (-91.87, 0.05)
+
+    Raises:
+        RecipeError: an option is out of its range, or the model cannot start there.
+        DataError: there is no image, or images have another shape than the model's.
+        TightboundError: a log-weight is NaN or +inf; the message names the images.
+    """
+    check_counts(num_samples=num_samples, chunk=chunk, limit=limit)
+    annealing = Annealing() if annealing is None else annealing
+    started = time.perf_counter()
+    images = Images(model, source, seed, limit)
+    meter = Meter(progress, images.num_images, work_of(images.num_images, num_samples, annealing) + PAIR_TRANSITIONS)
+    with evaluating(model):
+        chunk = chunk or probe_chunk(model, images.read(range(1)), gradient=True)
+        settings = prepare(model, annealing, seed, chunk, meter)
+        per_image, trace = anneal_images(model, images, num_samples, settings, seed, chunk, meter, exact=exact)
+    meter.finish()
+    return Estimate(
+        method="annealed",
+        seconds=time.perf_counter() - started,
+        annealing=describe_annealing(annealing, settings, trace),
+        **fields_of(model, images, per_image, num_samples, seed, is_likelihood, log_volume),
+    )
+
+
+def work_of(num_images: int, num_samples: int, annealing: Annealing) -> int:
+    """Pairs times temperatures: what ``Meter`` counts."""
+    return num_images * num_samples * (annealing.temperatures - 1)
+
+
+def prepare(model: Model, annealing: Annealing, seed: int, chunk: int, meter: Meter) -> Settings:
+    """The pilot, with its progress."""
+    return tune(model, annealing, seed=seed, chunk=chunk, tick=meter.tick(IMAGES * CHAINS))
+
+
+def anneal_images(
+    model: Model,
+    images: Images,
+    num_samples: int,
+    settings: Settings,
+    seed: int,
+    chunk: int,
+    meter: Meter,
+    *,
+    exact: bool,
+) -> tuple[dict[str, np.ndarray], Trace]:
+    """Per-image numbers of all images, and what happened at each temperature."""
+    trace, parts = Trace(len(settings.temperatures)), []
+    for span in tiles(images.num_images, num_samples, chunk):
+        x = images.read(span)
+        chains = Chains(model, x, settings.start, num_samples, chunk)
+        noise = ChainNoise(seed, "annealing", span, num_samples, x)
+        chains.begin(noise)
+        log_weights = walk(chains, settings, noise, trace=trace, tick=meter.tick(num_samples * len(x)))
+        refuse_bad_images([span.start + row for row in bad_rows(log_weights)])
+        parts.append({"index": torch.arange(span.start, span.stop), **_numbers(log_weights)})
+        evidence = model.log_evidence(x) if exact else None
+        if evidence is not None:
+            parts[-1]["log_likelihood_exact"] = evidence
+    joined = {name: torch.cat([part[name].cpu() for part in parts]).numpy() for name in parts[0]}
+    joined = {name: values.astype(np.float64) if name != "index" else values for name, values in joined.items()}
+    return joined | ({} if images.labels is None else {"label": images.labels.numpy()}), trace
+
+
+def tiles(num_images: int, num_samples: int, chunk: int) -> Iterator[range]:
+    """Images whose chains move together: as many whole tiles of 32 as the budget has room for, one at least."""
+    room = chunk // num_samples // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE
+    return spans(0, num_images, max(NOISE_IMAGE_TILE, room))
+
+
+def bad_rows(log_weights: Tensor) -> list[int]:
+    """Images with a log-weight that is NaN or +inf; −inf is a weight of zero and legitimate."""
+    return (log_weights.isnan() | (log_weights == torch.inf)).any(0).nonzero().squeeze(-1).tolist()
+
+
+def _numbers(log_weights: Tensor) -> dict[str, Tensor]:
+    return {
+        "log_likelihood": log_mean_exp(log_weights, 0),
+        "standard_error": diagnostics.jackknife_standard_error(log_weights),
+        "ess": diagnostics.ess(log_weights),
+        "pareto_k": pareto_k(log_weights),
+    }
+
+
+def fields_of(
+    model: Model,
+    images: Images,
+    per_image: dict[str, np.ndarray],
+    num_samples: int,
+    seed: int,
+    is_likelihood: bool,
+    log_volume: float | None,
+) -> dict[str, Any]:
+    """The fields of an estimate that do not depend on how the chains went."""
+    measure = measure_of(model, images.gray or not is_likelihood)
+    volume = images.log_volume if log_volume is None else log_volume
+    return {
+        "measure": measure,
+        "dequantized": images.dequantized and measure == "density" and volume > 0,
+        "seed": seed,
+        "device": str(images.device),
+        **summarize(
+            per_image,
+            num_samples,
+            num_pixels=int(np.prod(model.image_shape)),
+            log_volume=volume if model.likelihood.data_kind == "continuous" else 0.0,
+        ),
+    }
+
+
+def describe_annealing(annealing: Annealing, settings: Settings, trace: Trace) -> dict[str, Any]:
+    """``Estimate.annealing``: what was chosen, and at up to 101 of the temperatures what it came to."""
+    acceptance, variance = trace.means()
+    t, last = settings.temperatures, len(settings.temperatures) - 1
+    listed = np.unique(np.linspace(0, last, min(last + 1, _LISTED)).round().astype(int))
+    moved = [0 < index < last for index in listed]
+    return {
+        "start": annealing.start,
+        "schedule": annealing.schedule,
+        "temperatures": annealing.temperatures,
+        "leapfrog_steps": annealing.leapfrog_steps,
+        "refresh": annealing.refresh,
+        "target_acceptance": annealing.target_acceptance,
+        "acceptance": float(acceptance[1:last].mean()) if last > 1 else None,
+        "listed": listed.tolist(),
+        "temperature_values": t[listed].tolist(),
+        "step_sizes": _where(moved, settings.step_sizes[listed]),
+        "acceptance_by_temperature": _where(moved, acceptance[listed]),
+        "log_weight_variance": _where(listed > 0, variance[listed]),
+    }
+
+
+def _where(known: Any, values: np.ndarray) -> list[float | None]:
+    return [float(value) if there else None for there, value in zip(known, values, strict=True)]
