@@ -50,13 +50,27 @@ def test_a_transition_costs_its_leapfrog_steps_and_the_weights_nothing(start) ->
     assert encoded == [3, 3]  # the images, and the three pseudo-inputs
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 100, 3000])
-@pytest.mark.parametrize("start", ["prior", "base"])
-def test_the_cut_changes_no_result(chunk: int, start) -> None:
-    """40 images are no multiple of 32; a chunk of 1 cuts chains apart, one of 3,000 joins tiles."""
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+@pytest.mark.parametrize("start", ["prior", "base", "posterior"])
+def test_the_cut_of_a_tile_changes_no_log_weight(chunk: int, start) -> None:
+    """A chunk of 1 cuts chains apart, one of 7 images, one of 100 leaves two chains of every image together."""
     model = affine(3, side=2, noise=1.0, widen=1.2)
-    x, chosen = _images(model, 40), Annealing(temperatures=4, leapfrog_steps=1, start=start)
-    given, expected = (bidirectional(model, x, 3, chosen, chunk=size, simulated=35) for size in (chunk, 100_000))
+    x, settings, found = _images(model, 40), Settings(sigmoid(4), np.full(4, 0.5), 1, 0.5, start), []
+    for size in (chunk, 1000):
+        noise = ChainNoise(0, "test", range(40), 3, x)
+        with torch.no_grad():
+            chains = Chains(model, x, start, 3, size)
+            chains.begin(noise)
+            found.append(walk(chains, settings, noise))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("chunk", [40, 3000])
+def test_the_cut_changes_no_result(chunk: int) -> None:
+    """40 images are no multiple of 32; a chunk of 3,000 joins tiles."""
+    model = affine(3, side=2, noise=1.0, widen=1.2)
+    x, chosen = _images(model, 40), Annealing(temperatures=4, leapfrog_steps=1)
+    given, expected = (bidirectional(model, x, 3, chosen, chunk=size, simulated=35) for size in (chunk, 96))
     for name in ("log_likelihood", "ess", "standard_error"):
         np.testing.assert_allclose(given.per_image[name], expected.per_image[name], rtol=1e-8, err_msg=name)
     for name in ("lower", "upper"):
