@@ -1,4 +1,4 @@
-"""How many temperatures a gap takes: `python benchmarks/annealing.py RUN [--temperatures 100 200 500] [--out FILE.json]`.
+"""How many temperatures a gap takes: `python benchmarks/annealing.py RUN [--temperatures 100 200 500] [--out FILE]`.
 
 On images that the model of a run simulates, the gap between the forward and the reverse bound of the sigmoid and the
 adaptive schedule at several T, with several seeds; then at which T the adaptive schedule would leave the gap of each
