@@ -143,7 +143,7 @@ def test_a_missing_or_damaged_run_is_status_1(tightbound, copied, tmp_path, comm
     [
         (
             ["evaluate", "--method", "importence"],
-            "error: --method: got 'importence'; expected one of importance",
+            "error: --method: got 'importence'; expected one of annealed, bidirectional, importance",
             "did",
         ),
         (["evaluate", "--samples", "0"], "error: --samples: got 0; expected a whole number >= 1", ""),

@@ -14,7 +14,7 @@ from tests.evaluation.linear_gaussian import SHAPE, LinearGaussian
 from tests.laws.subjects import linear_gaussian as affine
 from tests.laws.subjects import small_images, small_vae
 from tightbound.errors import RecipeError, TightboundError
-from tightbound.evaluation import Annealing, annealed, bidirectional
+from tightbound.evaluation import Annealing, annealed, bidirectional, pilot
 from tightbound.evaluation.bidirectional import sandwich
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings, Trace, walk
@@ -22,6 +22,13 @@ from tightbound.evaluation.pilot import tune
 from tightbound.evaluation.schedules import adaptive, linear, sigmoid, sigmoid_position
 
 QUICK = Annealing(temperatures=10, leapfrog_steps=2)
+
+
+@pytest.fixture
+def short_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what holds whatever the step sizes are."""
+    for name, value in (("GRID", 8), ("BURN_IN", 4), ("TRANSITIONS", 1)):
+        monkeypatch.setattr(pilot, name, value)
 
 
 def _images(model, count: int, seed: int = 3) -> Tensor:
@@ -50,13 +57,28 @@ def test_a_transition_costs_its_leapfrog_steps_and_the_weights_nothing(start) ->
     assert encoded == [3, 3]  # the images, and the three pseudo-inputs
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 100, 3000])
-@pytest.mark.parametrize("start", ["prior", "base"])
-def test_the_cut_changes_no_result(chunk: int, start) -> None:
-    """40 images are no multiple of 32; a chunk of 1 cuts chains apart, one of 3,000 joins tiles."""
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+@pytest.mark.parametrize("start", ["prior", "base", "posterior"])
+def test_the_cut_of_a_tile_changes_no_log_weight(chunk: int, start) -> None:
+    """A chunk of 1 cuts chains apart, one of 7 images, one of 100 leaves two chains of every image together."""
     model = affine(3, side=2, noise=1.0, widen=1.2)
-    x, chosen = _images(model, 40), Annealing(temperatures=4, leapfrog_steps=1, start=start)
-    given, expected = (bidirectional(model, x, 3, chosen, chunk=size, simulated=35) for size in (chunk, 100_000))
+    x, settings, found = _images(model, 40), Settings(sigmoid(4), np.full(4, 0.5), 1, 0.5, start), []
+    for size in (chunk, 1000):
+        noise = ChainNoise(0, "test", range(40), 3, x)
+        with torch.no_grad():
+            chains = Chains(model, x, start, 3, size)
+            chains.begin(noise)
+            found.append(walk(chains, settings, noise))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("short_pilot")
+@pytest.mark.parametrize("chunk", [40, 3000])
+def test_the_cut_changes_no_result(chunk: int) -> None:
+    """40 images are no multiple of 32; a chunk of 3,000 joins tiles."""
+    model = affine(3, side=2, noise=1.0, widen=1.2)
+    x, chosen = _images(model, 40), Annealing(temperatures=4, leapfrog_steps=1)
+    given, expected = (bidirectional(model, x, 3, chosen, chunk=size, simulated=35) for size in (chunk, 96))
     for name in ("log_likelihood", "ess", "standard_error"):
         np.testing.assert_allclose(given.per_image[name], expected.per_image[name], rtol=1e-8, err_msg=name)
     for name in ("lower", "upper"):
@@ -64,6 +86,7 @@ def test_the_cut_changes_no_result(chunk: int, start) -> None:
     np.testing.assert_allclose(given.annealing["acceptance"], expected.annealing["acceptance"], rtol=1e-9)
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_a_prefix_of_the_images_and_either_method_give_the_same_numbers() -> None:
     model = affine(3, side=2, noise=1.0)
     x = _images(model, 40)
@@ -78,6 +101,7 @@ def test_a_prefix_of_the_images_and_either_method_give_the_same_numbers() -> Non
     assert np.abs(other.per_image["log_likelihood"] - whole.per_image["log_likelihood"]).min() > 0
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_chains_by_the_definition() -> None:
     """T = 2 has no transition: log-mean-exp of log p(x | z) at draws of the prior, which is importance sampling."""
     model = affine(3, side=2, noise=1.0)
@@ -125,6 +149,7 @@ def test_the_bounds_hold_and_their_means_are_those_of_the_images() -> None:
     assert estimate.elbo is None
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_the_row_says_how_it_was_annealed() -> None:
     model = affine(3, side=2, noise=1.0)
     estimate = bidirectional(model, _images(model, 12), 4, Annealing(300, 1, "adaptive", "base", 0.7, 0.5), simulated=3)
@@ -156,6 +181,7 @@ def test_variance_of_the_log_weight_by_temperature() -> None:
     assert variance[1] == pytest.approx(float((sigmoid(6)[1] * first).var(0).mean()))
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_sentences() -> None:
     model = affine(3, side=2, noise=1.0)
     x = _images(model, 4)
@@ -174,6 +200,7 @@ def test_sentences() -> None:
     )
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_progress_counts_within_a_tile() -> None:
     model, seen = affine(3, side=2, noise=1.0), []
     annealed(model, _images(model, 4), 2, QUICK, progress=lambda done, total: seen.append((done, total)))
@@ -194,6 +221,7 @@ class _Broken(LinearGaussian):
         return type(decoded)(decoded.likelihood, broken if latents[0].shape[1] == 3 else decoded.params)
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_nan_is_never_averaged() -> None:
     model = _Broken(torch.randn(6, 2))
     with pytest.raises(TightboundError, match="got NaN or \\+inf in image 2"):

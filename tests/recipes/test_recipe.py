@@ -90,7 +90,10 @@ def test_overrides_reach_every_section():
             "data.size: got [4]; expected a list of 2: a whole number >= 1, a whole number >= 1, or null",
         ),
         ("data=mnist", "data.kind: unknown key; expected one of name"),
-        ("evaluation=[{method: importence}]", "evaluation.0.method: got 'importence'; expected one of importance"),
+        (
+            "evaluation=[{method: importence}]",
+            "evaluation.0.method: got 'importence'; expected one of annealed, bidirectional, importance",
+        ),
         ("evaluation=[{samples: 0}]", "evaluation.0.samples: got 0; expected a whole number >= 1"),
         ("evaluation=100", "evaluation: got 100; expected a list"),
         ("gray_protocol=yes please", "gray_protocol: got 'yes please'; expected true or false"),

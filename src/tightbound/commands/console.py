@@ -10,6 +10,7 @@ from collections.abc import Callable
 import typer
 
 _FIRST = 2.0  # seconds until the counter first shows; what is done before then needs none
+_LEAST = 0.003  # of the work, before which the time left is not known
 _TERMINAL, _PLAIN = 1.0, 10.0  # seconds between two states of it, from then on
 
 
@@ -27,7 +28,7 @@ def counter(what: str) -> Callable[[float, int], None]:
     def show(done: float, total: int) -> None:
         nonlocal due
         now = time.monotonic()
-        if now >= due and 0 < done < total:
+        if now >= due and _LEAST * total <= done < total:
             due = now + (_TERMINAL if terminal else _PLAIN)
             left = (now - started) * (total - done) / done
             typer.echo(
