@@ -12,9 +12,11 @@ from tightbound.report.tables import Headline, headlines
 
 
 def headline_lines(folder: Path) -> list[str]:
-    """The main numbers of a run, as its report shows them."""
+    """The main numbers of a run, as its report shows them, and those of annealing beside."""
     run = read_run(folder)
-    return [] if run.main is None else _lines(run.main, run.amortized)
+    annealed = [e for e in run.evaluations if e is not run.main and e.row.get("annealing")]
+    shown = [] if run.main is None else [run.main, *annealed[-1:]]
+    return [line for evaluation in shown for line in _lines(evaluation, run.amortized)]
 
 
 def estimate_lines(estimate: Estimate, folder: Path) -> list[str]:
