@@ -54,6 +54,8 @@ def made_up_rows(results: ModuleType, names: list[str], seeds: int = 3) -> dict[
             row = copy.deepcopy(template) | {"recipe": name, "seed": seed}
             for key in (*KEYS.values(), "pareto_k_over_0_7"):
                 row["evaluations"][0][key] = generator.uniform(0.2, 0.9)
+            main = row["evaluations"][0]
+            main["curve"] = [[k, bound + generator.uniform(-1, 1)] for k, bound in main["curve"]]
             for metric in ("elbo", "rmse"):
                 row["last_steps"][metric] = {
                     key: generator.uniform(0.2, 0.9) for key in ("mean", "standard_error", "smallest", "largest")
@@ -154,6 +156,27 @@ def test_links_lead_to_rows_and_rows_are_named_after_what_they_hold(results: Mod
             assert row[key] == main[kept]
 
 
+def test_two_ways_to_bound_the_same_images(results: ModuleType) -> None:
+    """The difference of both bounds, with the error of independent noise where that of the samples is to be trusted."""
+    rows = made_up_rows(results, ["mnist-mlp"], seeds=1)
+    assert list(results.annealed_lines(rows)) == []
+    (row,) = rows["mnist-mlp"].values()
+    main = row["evaluations"][0]
+    main |= {"log_likelihood": -90.0, "standard_error": 0.03, "pareto_k_over_0_7": 0.0, "samples": 5000}
+    annealed = {"images": main["images"], "split": main["split"], "samples": 16, "log_likelihood": -89.9}
+    annealed |= {"standard_error": 0.04, "annealing": {"temperatures": 1000, "start": "prior"}}
+    row["evaluations"].append(annealed)
+    line = list(results.annealed_lines(rows))[-2]
+    assert "| −90.00 ± 0.03 (K = 5,000) | −89.90 ± 0.04 (16 chains of 1,000 temperatures from the prior) |" in line
+    assert "| 0.10 ± 0.05 | not measured |" in line
+    annealed |= {"simulated_gap": 0.25, "simulated": {"gap_error": 0.02, "images": 100}}
+    assert "| 0.25 ± 0.02 (100 images) |" in list(results.annealed_lines(rows))[-2]
+    main["pareto_k_over_0_7"] = 0.5
+    assert "| 0.10 | 0.25" in list(results.annealed_lines(rows))[-2]
+    annealed["images"] -= 1  # of other images: not to be compared
+    assert list(results.annealed_lines(rows)) == []
+
+
 def test_without_rows_there_is_no_number_of_ours(results: ModuleType, lines: list[dict[str, Any]]) -> None:
     page = results.page({})
     for line in lines:
@@ -181,17 +204,33 @@ def test_ours_is_the_mean_over_seeds_in_the_line_of_the_number(
     rows = made_up_rows(results, [name for line in lines for name in line.get("recipes", ())], seeds)
     page = results.page(rows)
     for line in (line for line in lines if "recipes" in line):
-        (name,) = line["recipes"]
-        *parts, source = table_cells(page, f"**{line['id']}**")[4].split("<br>")
-        assert source.startswith(f"`{name}`, seed")
-        assert len(re.findall(rf"results/{name}-\d\.json", source)) == seeds
-        for value, part in zip(line["values"], parts, strict=True):
-            label, _, number = part.partition(": ")
-            assert label.endswith("last minibatch")
-            if value["metric"] == "mae":
-                assert number == "none: training does not log it"
-            else:
-                check_mean(number, [row["last_minibatch"][value["metric"]] for row in rows[name].values()])
+        written = table_cells(page, f"**{line['id']}**")[4].split("<br>")
+        each = len(line["values"]) + 1
+        assert len(written) == each * len(line["recipes"])
+        for index, name in enumerate(line["recipes"]):
+            *parts, source = written[each * index : each * (index + 1)]
+            assert source.startswith(f"`{name}`, seed")
+            assert len(re.findall(rf"results/{name}-\d\.json", source)) == seeds
+            for value, part in zip(line["values"], parts, strict=True):
+                check_part(value, part, list(rows[name].values()))
+
+
+def check_part(value: dict[str, Any], part: str, rows: list[dict[str, Any]]) -> None:
+    """One number of ours, of the quantity that was published."""
+    label, _, number = part.partition(": ")
+    split, metric = value.get("split", "test"), value["metric"]
+    assert label.endswith(split)
+    if metric == "mae":
+        assert number == "none: training does not log it"
+    elif split == "last minibatch":
+        check_mean(number, [row["last_minibatch"][metric] for row in rows])
+    elif split == "train":
+        assert number == "none: not evaluated on train images"
+    elif metric == "elbo":
+        check_mean(number, [row["evaluations"][0]["elbo"] for row in rows])
+    else:
+        at = [dict(map(tuple, row["evaluations"][0]["curve"]))[int(value["samples"])] for row in rows]
+        check_mean(number, [-bound for bound in at])
 
 
 def test_the_same_runs_are_shown_on_test_images(results: ModuleType) -> None:
