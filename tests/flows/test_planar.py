@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from tightbound.flows import Planar, invertible_direction
@@ -8,10 +9,25 @@ from tightbound.flows import Planar, invertible_direction
 def test_constraint_by_its_formula() -> None:
     """wᵀû = −1 + log(1 + e^{wᵀu}), Rezende & Mohamed 2015, appendix A.1."""
     u, w = 3 * torch.randn(500, 6), 3 * torch.randn(500, 6)
-    direction, product = invertible_direction(u, w)
+    direction, above = invertible_direction(u, w)
+    product = above - 1
     torch.testing.assert_close(product, torch.log1p(torch.exp((w * u).sum(-1))) - 1, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close((w * direction).sum(-1), product, rtol=1e-9, atol=1e-9)
-    assert (product >= -1).all()
+    assert (above > 0).all()
+
+
+@pytest.mark.parametrize("projection", [-30.0, -18.0, -16.0, -10.0, 3.0])
+@pytest.mark.parametrize("b", [0.0, 1e-3, 0.5])
+def test_log_det_in_float32_is_that_in_float64(projection: float, b: float) -> None:
+    """Where wᵀu is far below 0, 1 + wᵀû is tiny: a sum of 1 and −1 + tiny would lose it."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        flow = Planar(0, 2).to(dtype)
+        assert flow.head.bias is not None
+        with torch.no_grad():
+            flow.head.bias.copy_(torch.tensor([projection, 0.0, 1.0, 0.0, b]))
+        found.append(flow(torch.zeros(1, 1, 2, dtype=dtype), torch.zeros(1, 0, dtype=dtype))[1].double())
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
 
 
 def test_constraint_changes_u_along_w_alone() -> None:

@@ -36,6 +36,21 @@ def test_a_step_by_its_formula() -> None:
     torch.testing.assert_close(y[0, 0], z + Q @ R @ torch.tanh(R_tilde @ Q.T @ z + b))
 
 
+def test_triangular_steps_take_the_units_in_turns() -> None:
+    """The first step's Jacobian is upper triangular, the second's lower: together no unit is left behind."""
+    flow = make("sylvester triangular")
+    features = points()[1][:1]
+    for step, empty in zip(flow.steps, (torch.tril, torch.triu), strict=True):  # pyright: ignore
+
+        def one(z: torch.Tensor, step: torch.nn.Module = step) -> torch.Tensor:
+            return step(z.reshape(1, 1, -1), features)[0].flatten()
+
+        jacobian = torch.autograd.functional.jacobian(one, torch.randn(5))
+        beyond = empty(jacobian, -1 if empty is torch.tril else 1)
+        assert beyond.abs().max() == 0
+        assert (jacobian - torch.diag(jacobian.diagonal())).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("name", ["sylvester", "sylvester householder", "sylvester triangular"])
 def test_determinants_are_positive_far_out(name: str) -> None:
     """Products of diagonals are in (−1, 1), so 1 + r r̃ tanh' > 0: the log-determinant is finite wherever z is."""

@@ -207,3 +207,19 @@ def test_decode_names_what_it_expected_and_is_short_to_read() -> None:
             model.decode(*latents)
     p = model.decode(torch.zeros(5, 2, 3))
     assert repr(p) == "PixelDistribution(Bernoulli, rows=(5, 2), image=(1, 2, 2))"
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "full_covariance", "flow, full covariance and iaf"])
+@pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "mixture"])
+def test_base_in_flat_coordinates_is_a_change_of_variables(posterior: str, prior: str) -> None:
+    """N(ε; base) = N(z(ε); q_0) |dz/dε|, the determinant from autograd."""
+    model, x = small_vae(posterior, prior, "bernoulli", 3), small_images("bernoulli")
+    encoding = model.encode(x)
+    base = model.base(encoding)
+    assert base is not None
+    epsilon = torch.randn(4, len(x), 3)
+    (z,) = model.latents_at(epsilon)
+    jacobian = torch.autograd.functional.jacobian(lambda e: model.latents_at(e)[0], torch.randn(3))
+    log_det = torch.linalg.slogdet(jacobian).logabsdet
+    wanted = model.posterior.base(encoding.features).log_prob(z) + log_det
+    torch.testing.assert_close(base.log_prob(epsilon), wanted)

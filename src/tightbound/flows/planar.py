@@ -20,14 +20,14 @@ _TINY = 1e-12  # of |w|², so that w = 0 is not divided by
 def invertible_direction(
     u: Float[Tensor, "*rows D"], w: Float[Tensor, "*rows D"]
 ) -> tuple[Float[Tensor, "*rows D"], Float[Tensor, "*rows"]]:
-    """û = u + (m(wᵀu) − wᵀu)·w/|w|² and wᵀû = m(wᵀu), with m(a) = −1 + softplus(a) > −1.
+    """û = u + (m(wᵀu) − wᵀu)·w/|w|², with m(a) = −1 + softplus(a), and 1 + wᵀû = softplus(wᵀu) > 0.
 
-    Rezende & Mohamed 2015, appendix A.1: with |tanh'| ≤ 1 then 1 + wᵀû tanh'(·) > 0, and the flow is invertible. wᵀû is
-    given and not summed again, because rounding could take the sum below −1.
+    Rezende & Mohamed 2015, appendix A.1: with |tanh'| ≤ 1 then 1 + wᵀû tanh'(·) > 0, and the flow is invertible.
+    1 + wᵀû is given and not summed, because a sum would lose it where it is small.
     """
     projection = (w * u).sum(-1, keepdim=True)
-    wanted = softplus(projection) - 1
-    return u + (wanted - projection) * w / (w.square().sum(-1, keepdim=True) + _TINY), wanted.squeeze(-1)
+    above = softplus(projection)
+    return u + (above - 1 - projection) * w / (w.square().sum(-1, keepdim=True) + _TINY), above.squeeze(-1)
 
 
 @register("flow", "planar")
@@ -67,9 +67,10 @@ class Planar(Flow):
         log_det = z.new_zeros(z.shape[:-1])
         for index in range(self.repeat):
             u, w, b = sets[index % self.sets].split((self.latent_dim, self.latent_dim, 1), dim=-1)
-            u, product = invertible_direction(u, w)
+            u, above = invertible_direction(u, w)
             h = torch.tanh((w * z).sum(-1, keepdim=True) + b)
-            slope = (1 - h.square()).squeeze(-1)
+            rest = h.square().squeeze(-1)
             z = z + u * h
-            log_det = log_det + torch.log1p(product * slope)
+            # 1 + wᵀû (1 − h²) as a sum of two that are not negative: nothing cancels.
+            log_det = log_det + torch.log(rest + above * (1 - rest))
         return z, log_det

@@ -64,9 +64,11 @@ class FlowPosterior(Posterior):
         width = context or feature_dim
         self.flow = Steps(flow(feature_dim=width, latent_dim=latent_dim) for flow in flows)
         self.noise_size = self.start.noise_size
-        can = self.start.capabilities if "inverse" in self.flow.capabilities else frozenset[str]()
         parts = [part.capabilities for part in (self.start, self.flow, self.context) if part is not None]
-        self.capabilities = (can & {"stop_density"}) | (frozenset[str]().union(*parts) & {"batch_dependent"})
+        depends = frozenset[str]().union(*parts) & {"batch_dependent"}
+        # The density is evaluated a second time, which would move batch statistics twice.
+        can = "inverse" in self.flow.capabilities and not depends
+        self.capabilities = depends | (self.start.capabilities & {"stop_density"} if can else frozenset())
 
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z_0 | x), (B, D)."""
