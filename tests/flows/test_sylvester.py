@@ -59,6 +59,22 @@ def test_determinants_are_positive_far_out(name: str) -> None:
     assert flow(5 * z, features)[1].isfinite().all()
 
 
+@pytest.mark.parametrize("raw", [(4.0, -5.0), (-9.5, 8.0), (3.0, 3.0), (20.0, -0.5)])
+@pytest.mark.parametrize("b", [0.0, 1e-3, 0.5])
+def test_log_det_in_float32_is_that_in_float64(raw: tuple[float, float], b: float) -> None:
+    """Where r r̃ is nearly −1, 1 + r r̃ is tiny: rounded products of two tanh would lose it."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        flow = Sylvester(0, 1, basis="triangular").to(dtype)
+        head = flow.steps[0].head  # pyright: ignore
+        with torch.no_grad():
+            head.bias.copy_(torch.tensor([b, *raw]))  # pyright: ignore
+        found.append(flow(torch.zeros(1, 1, 1, dtype=dtype), torch.zeros(1, 0, dtype=dtype))[1].double())
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+    product = torch.log1p(torch.tensor(raw).tanh().prod() * (1 - torch.tensor(b).tanh().square()))
+    torch.testing.assert_close(found[1][0, 0], product, rtol=1e-6, atol=1e-6)
+
+
 def test_keys_of_another_basis_are_refused() -> None:
     with pytest.raises(RecipeError, match="columns: has no effect with basis 'householder'"):
         Sylvester(2, 4, basis="householder", columns=2)

@@ -133,6 +133,22 @@ def test_constant_channels_are_left_alone_and_a_second_call_changes_nothing() ->
     torch.testing.assert_close(outputs.std(0), torch.tensor([0.1, 0.0, 0.1]), rtol=1e-9, atol=1e-15)
 
 
+def test_others_are_left_alone_where_only_weight_normalized_ones_are_asked_for() -> None:
+    model, plain = model_of(MODELS["mlp, weight"]), model_of(MODELS["mlp"])
+    for subject in (model, plain):
+        before = {name: value.detach().clone() for name, value in subject.named_parameters()}
+        x, noise = batch(subject)
+        initialize_from_data(subject, x, noise, only_weight_normalized=True)
+        changed = {name for name, value in subject.named_parameters() if not torch.equal(value, before[name])}
+        normalized = {name.split("parametrizations")[0] for name in before if name.endswith("original0")}
+        assert changed == {
+            name for base in normalized for name in (base + "bias", base + "parametrizations.weight.original0")
+        }
+        for layer, y in outputs_of(subject, lambda: subject.draw(x, 2, noise=noise)):  # noqa: B023
+            done = hasattr(layer, "parametrizations")
+            assert torch.allclose(y.std(0), torch.full((y.shape[1],), 0.1), rtol=1e-10, atol=0) == done
+
+
 def test_a_bias_that_is_meant_is_the_mean() -> None:
     """A layer that must not start at zero, as some flows have, starts where its bias says."""
     model, x = _Toy(), torch.randn(32, 4)

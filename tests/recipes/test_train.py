@@ -44,7 +44,8 @@ def logged(run):
 def test_auto_initializes_by_data_where_weights_are_normalized_and_changes_nothing_elsewhere(tmp_path, normalization):
     """Losses and weights of a perceptron are those without, bit for bit; weight-normalized, those with it."""
     network = {"kind": "mlp", "hidden": [4], "normalization": normalization}
-    model = {"latent_dim": 2, "encoder": network, "decoder": network}
+    head = {"kind": "diagonal", "normalization": normalization}
+    model = {"latent_dim": 2, "encoder": network, "posterior": head, "decoder": network}
     runs = {}
     for choice in ("auto", "data", "none"):
         training = {**SMALL["training"], "log_every": 1, "initialize": choice}
@@ -56,7 +57,8 @@ def test_auto_initializes_by_data_where_weights_are_normalized_and_changes_nothi
     assert logged(runs["auto"])[0]["loss"] != logged(runs[other])[0]["loss"]
     ours, theirs = (runs[name].model().state_dict() for name in ("auto", same))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert runs["auto"].resolved["training"]["initialize"] == (normalization == "weight")
+    wanted = "weight_normalized" if normalization == "weight" else None
+    assert runs["auto"].resolved["training"]["initialize"] == wanted
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,15 @@ class Recorder:
 
     def __init__(self) -> None:
         self.given: list[tuple[Tensor, Tensor]] = []
+        self.only: list[bool] = []
         self.dtypes: list[torch.dtype | None] = []
         self.after: dict[str, Tensor] = {}
 
-    def __call__(self, model: Model, x: Tensor, noise: Tensor) -> None:
+    def __call__(self, model: Model, x: Tensor, noise: Tensor, only_weight_normalized: bool) -> None:
         self.given.append((x, noise))
         self.dtypes.append(model.encoder.autocast_dtype)  # pyright: ignore[reportAttributeAccessIssue]
-        initialize_from_data(model, x, noise)
+        initialize_from_data(model, x, noise, only_weight_normalized)
+        self.only.append(only_weight_normalized)
         self.after = weights(model)
 
 
@@ -80,13 +82,20 @@ def test_it_is_done_in_full_precision(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "normalization", "times"), [("auto", "none", 0), ("data", "none", 1), ("none", "weight", 0)]
+    ("choice", "normalization", "only"),
+    [
+        ("auto", "none", []),
+        ("auto", "weight", [True]),
+        ("data", "none", [False]),
+        ("data", "weight", [False]),
+        ("none", "weight", []),
+    ],
 )
-def test_it_is_done_as_the_settings_say(tmp_path: Path, choice: str, normalization: str, times: int) -> None:
+def test_it_is_done_as_the_settings_say(tmp_path: Path, choice: str, normalization: str, only: list[bool]) -> None:
     recorder = Recorder()
     run(tmp_path, toy_model(normalization=normalization), initialize=choice, initializer=recorder)
-    assert len(recorder.given) == times
-    assert ("initialized by data" in (tmp_path / "log.txt").read_text()) == (times > 0)
+    assert recorder.only == only
+    assert ("initialized by data" in (tmp_path / "log.txt").read_text()) == bool(only)
 
 
 def test_a_run_that_has_a_checkpoint_never_does_it_again(tmp_path: Path) -> None:
@@ -104,8 +113,8 @@ def test_a_run_without_a_checkpoint_does_it_again_to_the_same_bits(tmp_path: Pat
     class _PowerCutError(Exception):
         pass
 
-    def cut(model: Model, x: Tensor, noise: Tensor) -> None:
-        initialize_from_data(model, x, noise)
+    def cut(model: Model, x: Tensor, noise: Tensor, only_weight_normalized: bool) -> None:
+        initialize_from_data(model, x, noise, only_weight_normalized)
         raise _PowerCutError
 
     with pytest.raises(_PowerCutError):
@@ -120,13 +129,13 @@ def test_a_run_without_a_checkpoint_does_it_again_to_the_same_bits(tmp_path: Pat
 
 def test_decisions_of_a_run_that_is_older_than_it() -> None:
     decisions = decide(settings(), weighed(), 40)
-    assert decisions.initialize
+    assert decisions.initialize == "weight_normalized"
     kept = decisions.to_dict()
     assert read_decisions(kept) == decisions
     del kept["initialize"]
     old = read_decisions(kept)
     assert old is not None
-    assert not old.initialize
+    assert old.initialize is None
     assert old == Decisions(**kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Annotated, Literal
 
 import torch
@@ -52,13 +53,16 @@ class SylvesterStep(Flow):
         """f(z) and the log-determinant."""
         numbers, entries, vectors = self.head(features).split(self.widths, dim=-1)
         bias, diagonal, other_diagonal = numbers.unflatten(-1, (3, self.rank)).unbind(-2)
+        one_plus_product = _log_one_plus_product(diagonal, other_diagonal).exp()
         diagonal, other_diagonal = diagonal.tanh(), other_diagonal.tanh()
         above, other_above = entries.unflatten(-1, (2, -1)).unbind(-2)
         basis = self._basis(vectors)
         y = self._onto(basis, z)
         h = torch.tanh(self._upper(other_diagonal, other_above, y) + bias)
         change = self._out_of(basis, self._upper(diagonal, above, h))
-        return z + change, torch.log1p(diagonal * other_diagonal * (1 - h.square())).sum(-1)
+        # 1 + r r̃ (1 − h²) as a sum of two that are not negative: nothing cancels.
+        rest = h.square()
+        return z + change, torch.log(rest + one_plus_product * (1 - rest)).sum(-1)
 
     def _upper(self, diagonal: Tensor, entries: Tensor, y: Tensor) -> Tensor:
         """An upper triangular matrix times y (K, B, M); entries are scaled by 1/√M, as sums of M of them are made."""
@@ -82,6 +86,15 @@ class SylvesterStep(Flow):
         if basis is None:
             return y.flip(-1) if self.flip else y
         return torch.einsum("bdm,kbm->kbd", basis, y)
+
+
+def _log_one_plus_product(a: Tensor, b: Tensor) -> Tensor:
+    """log(1 + tanh a tanh b) = log [cosh(a + b) / (cosh a cosh b)], also where the product is nearly −1."""
+
+    def log_two_cosh(x: Tensor) -> Tensor:
+        return torch.logaddexp(x, -x)
+
+    return log_two_cosh(a + b) - log_two_cosh(a) - log_two_cosh(b) + log(2)
 
 
 @register("flow", "sylvester")

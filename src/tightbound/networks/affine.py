@@ -32,6 +32,11 @@ def affine_layers(model: nn.Module) -> list[AffineLayer]:
     return [layer for layer in layers if not isinstance(layer, Affine) or layer.normalization is None]
 
 
+def is_weight_normalized(layer: AffineLayer) -> bool:
+    """Whether its weight is a direction and a length."""
+    return parametrize.is_parametrized(layer, "weight") and hasattr(_parametrized(layer), "original1")
+
+
 def output_axis(layer: AffineLayer) -> int:
     """Which axis of the layer's outputs counts its output channels."""
     return 1 if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else -1
@@ -60,6 +65,10 @@ def _scaled_tensor(layer: AffineLayer) -> Tensor | None:
     """The parameter that the weights are proportional to."""
     if not parametrize.is_parametrized(layer, "weight"):
         return layer.weight
-    parametrizations: Any = layer.parametrizations
-    originals = parametrizations["weight"]
+    originals = _parametrized(layer)
     return originals.original0 if hasattr(originals, "original0") else originals.original
+
+
+def _parametrized(layer: nn.Module) -> Any:
+    parametrizations: Any = layer.parametrizations
+    return parametrizations["weight"]

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from tightbound.core import Model
-from tightbound.networks.affine import AffineLayer, affine_layers, output_axis, scale_outputs
+from tightbound.networks.affine import AffineLayer, affine_layers, is_weight_normalized, output_axis, scale_outputs
 
 # A standard deviation below this part of the size of a layer's outputs is rounding, no signal to be scaled up.
 _ROUNDING = 1e-5
 
 
-def initialize_from_data(model: Model, x: Tensor, noise: Tensor, *, target: float = 0.1) -> None:
-    """Scales the weights of every affine layer such that its outputs on this batch are as large as they should be.
+def initialize_from_data(
+    model: Model, x: Tensor, noise: Tensor, only_weight_normalized: bool = False, *, target: float = 0.1
+) -> None:
+    """Scales the weights of affine layers such that its outputs on this batch are as large as they should be.
 
     One draw in training mode. With y the outputs of a channel at its layer's first call, m and v their mean and
     unbiased variance over all other axes, and b the bias so far:
@@ -26,15 +28,17 @@ def initialize_from_data(model: Model, x: Tensor, noise: Tensor, *, target: floa
 
     so that the outputs become b + s · (y − m), which is what later layers see. Their mean is b, 0 in the library's own
     networks but where a layer is meant to start elsewhere, and their standard deviation is ``target``: 0.1 starts the
-    posterior near N(0, I) and the likelihood near uniform. A layer without bias, as before a normalization, is scaled
-    only; a channel that is constant on the batch, as one that sees nothing or whose weights are zeros, is left alone.
-    The weights are not drawn anew, as only their directions matter here. Batch statistics are as before: the first
-    training step, on the same batch, would count it a second time.
+    posterior near N(0, I) and the likelihood near uniform. A layer without bias, as before a normalization or of a
+    masked network's context, is scaled only and keeps a mean; a channel that is constant on the batch, as one that sees
+    nothing or whose weights are zeros, is left alone. The weights are not drawn anew, as only their directions matter
+    here. Batch statistics are as before: the first training step, on the same batch, would count it a second time.
 
     Args:
         model: freshly built; changed in place.
         x: images (B, C, H, W), at least two.
         noise: (K, B, noise_size).
+        only_weight_normalized: other layers are left alone. Adam's steps, whose size does not depend on the weights',
+            are large beside weights scaled to such small outputs; where weights are normalized it does not matter.
         target: standard deviation of every affine output.
     """
     done: set[nn.Module] = set()
@@ -45,7 +49,10 @@ def initialize_from_data(model: Model, x: Tensor, noise: Tensor, *, target: floa
         done.add(layer)
         return _initialize(layer, outputs, target)
 
-    handles = [layer.register_forward_hook(hook) for layer in affine_layers(model)]
+    layers = affine_layers(model)
+    if only_weight_normalized:
+        layers = [layer for layer in layers if is_weight_normalized(layer)]
+    handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
         with torch.no_grad(), _untouched(model):
             model.draw(x, len(noise), noise=noise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -14,6 +14,8 @@ from tightbound.training.compilation import resolve_compile
 from tightbound.training.precision import has_convolutions, resolve_device, resolve_precision
 from tightbound.training.schedules import RunLength
 from tightbound.training.settings import TrainingSettings
+
+Layers = Literal["all", "weight_normalized"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,8 @@ class Decisions:
         batch_size: images a step; less than asked for only where the split has fewer.
         steps_per_epoch: full batches in the training split.
         total_steps: length of the run.
-        initialize: whether the weights are scaled by the first batch; runs that do not say so are older than this.
+        initialize: which layers' weights are scaled by the first batch, None for none; runs that do not say so are
+            older than this.
     """
 
     device: str
@@ -40,7 +43,7 @@ class Decisions:
     batch_size: int
     steps_per_epoch: int
     total_steps: int
-    initialize: bool = False
+    initialize: Layers | None = None
 
     @property
     def length(self) -> RunLength:
@@ -83,8 +86,18 @@ def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Dec
         batch_size=min(settings.batch_size, num_images),
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
-        initialize=settings.initialize == "data" or (settings.initialize == "auto" and _has_weight_norm(model)),
+        initialize=_layers_to_initialize(settings, model),
     )
+
+
+def _layers_to_initialize(settings: TrainingSettings, model: nn.Module) -> Layers | None:
+    match settings.initialize:
+        case "none":
+            return None
+        case "data":
+            return "all"
+        case "auto":
+            return "weight_normalized" if _has_weight_norm(model) else None
 
 
 def _has_weight_norm(model: nn.Module) -> bool:

@@ -102,8 +102,8 @@ def train(
         folder: the run folder.
         resolved: the fields of ``Decisions`` as kept in resolved.json; decided here if they are not all there.
         resume: go on from the newest checkpoint.
-        initialize: ``initialize(model, x, noise)``, to scale the weights by the first batch where the settings ask for
-            it: called once, at the very beginning of a run.
+        initialize: ``initialize(model, x, noise, only_weight_normalized)``, to scale weights by the first batch where
+            the settings ask for it: called once, at the very beginning of a run.
         validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects.
             Called in eval mode with averaged weights. The ELBO is computed here if it is not among them.
         on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's.
@@ -155,8 +155,9 @@ def train(
         for note in () if resume else notes:
             reporter.note(note)
         _announce(reporter, decisions, counters.step, resume)
-        if session.initialized:
-            reporter.line("initialized by data: the weights are scaled such that the first batch fits every layer")
+        if session.initialized is not None:
+            which = {"all": "every layer", "weight_normalized": "every weight-normalized layer"}[session.initialized]
+            reporter.line(f"initialized by data: the weights are scaled such that the first batch fits {which}")
         validation = None
 
         while counters.step < total_steps and not counters.stopped_early:

@@ -18,7 +18,7 @@ from tightbound.training import checkpoint as files
 from tightbound.training.averaging import MovingAverage
 from tightbound.training.batches import Batches, Images
 from tightbound.training.compilation import ForwardBackward
-from tightbound.training.decisions import Decisions
+from tightbound.training.decisions import Decisions, Layers
 from tightbound.training.metrics import Meter
 from tightbound.training.optimizers import OptimizerOptions
 from tightbound.training.precision import dtype_of, full_precision, place
@@ -28,7 +28,7 @@ from tightbound.training.snapshot import Counters, Live, restore
 from tightbound.training.step import TrainingStep
 from tightbound.training.update import Update
 
-Initialize = Callable[[Model, Tensor, Tensor], None]
+Initialize = Callable[[Model, Tensor, Tensor, bool], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Session:
         rank: of this process.
         world_size: number of processes.
         fixed: settings that must be the same on resume for the data to go on where they were.
-        initialized: whether the weights were just scaled by the first batch.
+        initialized: which layers' weights were just scaled by the first batch; None for none.
     """
 
     live: Live
@@ -57,7 +57,7 @@ class Session:
     rank: int
     world_size: int
     fixed: Mapping[str, Any]
-    initialized: bool
+    initialized: Layers | None
 
     def context(self) -> dict[str, Any]:
         """What a checkpoint's header says beside the counters."""
@@ -134,10 +134,10 @@ def assemble(
         device=device,
         channels_last=decisions.channels_last,
     )
-    initialize = initialize if found is None and decisions.initialize else None
-    if initialize is not None:
+    layers = decisions.initialize if found is None and initialize is not None else None
+    if initialize is not None and layers is not None:
         with full_precision(model):
-            initialize(model, *batches()(0))
+            initialize(model, *batches()(0), layers == "weight_normalized")
 
     parameters = [p for p in model.parameters() if p.requires_grad]
     options: OptimizerOptions = settings.optimizer()
@@ -169,7 +169,7 @@ def assemble(
         rank=rank,
         world_size=world_size,
         fixed=fixed,
-        initialized=initialize is not None,
+        initialized=layers,
     )
 
 

@@ -24,8 +24,8 @@ class TrainingSettings:
         clip_norm: the gradient is scaled down to this norm where it is longer; None for not at all.
         ema: decay of the moving average of the parameters, which is then what is validated and kept; None for none.
         seed: of epoch order, pixel noise and posterior noise.
-        initialize: whether the weights are scaled by the first batch before the first step; auto scales them where a
-            layer is weight-normalized, as its authors do.
+        initialize: which layers' weights are scaled by the first batch before the first step: auto, the
+            weight-normalized ones, as the authors of weight normalization do; data, all; none.
         precision: of the network bodies; auto is bf16 where the processor has fast bf16, else float32.
         compile: whether the step is compiled; auto compiles where the run is long enough to repay it.
         channels_last: whether convolutions run in channels_last layout.
