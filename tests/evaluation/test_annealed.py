@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from tests.laws.subjects import linear_gaussian as affine
 from tests.laws.subjects import small_images, small_vae
 from tightbound.errors import RecipeError, TightboundError
 from tightbound.evaluation import Annealing, annealed, bidirectional, pilot
-from tightbound.evaluation.bidirectional import sandwich
+from tightbound.evaluation.bidirectional import sandwich, simulated_images
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings, Trace, walk
 from tightbound.evaluation.pilot import tune
 from tightbound.evaluation.schedules import adaptive, linear, sigmoid, sigmoid_position
+from tightbound.numerics import generator_for
 
 QUICK = Annealing(temperatures=10, leapfrog_steps=2)
 
@@ -102,6 +104,33 @@ def test_a_prefix_of_the_images_and_either_method_give_the_same_numbers() -> Non
 
 
 @pytest.mark.usefixtures("short_pilot")
+@pytest.mark.usefixtures("short_pilot")
+def test_no_two_parts_of_an_evaluation_share_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pilot, forward and reverse chains, the images simulated for them: each has its own generator for each tile."""
+    asked: list[tuple[object, ...]] = []
+    seeds: list[int] = []
+
+    def recording(*key: object, device: torch.device) -> torch.Generator:
+        generator = generator_for(*key, device=device)  # pyright: ignore
+        asked.append(key)
+        seeds.append(generator.initial_seed())
+        return generator
+
+    for module in ("chain_noise", "pilot", "bidirectional"):
+        # The function of the package hides the module of the same name.
+        monkeypatch.setattr(sys.modules[f"tightbound.evaluation.{module}"], "generator_for", recording)
+    model = affine(3, side=2, noise=1.0)
+    bidirectional(model, _images(model, 40), 2, QUICK, simulated=40)
+    purposes = {key[1] for key in asked}
+    assert len(purposes) == 6
+    tiled = purposes - {"annealing pilot", "annealing pilot images"}
+    assert {key[1:] for key in asked if key[1] in tiled} == {(purpose, tile) for purpose in tiled for tile in (0, 1)}
+    assert len(set(seeds)) == len(seeds) == 2 * len(tiled) + 2
+    x, epsilon = simulated_images(model, range(64), 0)
+    assert (epsilon[:32] != epsilon[32:]).all()
+    assert (x[:32] != x[32:]).all()
+
+
 def test_chains_by_the_definition() -> None:
     """T = 2 has no transition: log-mean-exp of log p(x | z) at draws of the prior, which is importance sampling."""
     model = affine(3, side=2, noise=1.0)
@@ -198,6 +227,12 @@ def test_sentences() -> None:
         f"{both.simulated_gap_error:.2g} nats between a lower and an upper bound; "
         "no upper bound exists for a real image"
     )
+    few = annealed(model, x, 3, Annealing(10, 2, start="base")).sentence
+    assert few.endswith(
+        "; its error is what 3 chains tell, and too small where the posterior's base Gaussian misses a part of the "
+        "true posterior"
+    )
+    assert "chains tell" not in annealed(model, x, 30, Annealing(10, 2, start="base")).sentence  # k̂ tells
 
 
 @pytest.mark.usefixtures("short_pilot")

@@ -49,6 +49,12 @@ def describe(
         parts.append(f"in {_of(impossible, images)} every weight is zero, so the mean is −inf")
     if annealing is not None:
         parts += _of_chains(samples, ess, simulated)
+        if annealing["start"] != "prior" and samples > 1 and uneven is None:
+            start = _STARTS[annealing["start"]]
+            parts.append(
+                f"its error is what {samples:,} chains tell, and too small where {start} misses a part of the true "
+                "posterior"
+            )
     if uneven is None and annealing is None:
         parts.append("too few samples to judge whether the weights can be trusted (Pareto k needs K > 20)")
     elif uneven:
