@@ -44,6 +44,11 @@ ANNEALED = (
     "The gap is between a lower and an upper bound that the same annealing leaves on images drawn from the model; it "
     "certifies the settings, and no upper bound exists for real images.",
 )
+CURVES = (
+    "Learning curves",
+    "The ELBO of the validation images, in evaluation mode, and the time of training and validation so far.",
+)
+MOST_POINTS = 10
 LAST_STEPS = ("ELBO, last 100 logged steps of training", "smallest to largest", "RMSE, the same steps")
 
 Row = Mapping[str, Any]
@@ -68,7 +73,7 @@ def page(rows: Rows | None = None) -> str:
         lines += [*source_lines(source, rows), ""]
     for comparison in content["comparisons"]:
         lines += [*comparison_lines(comparison, rows), ""]
-    lines += [*annealed_lines(rows), *row_lines(rows), "", "## Footnotes", ""]
+    lines += [*annealed_lines(rows), *curve_lines(rows), *row_lines(rows), "", "## Footnotes", ""]
     for mark, text in content["footnotes"].items():
         lines += [f"**{mark}**{anchor(mark)} {text}", ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -206,13 +211,14 @@ def test_image_lines(names: Sequence[str], rows: Rows) -> Iterator[str]:
         "bound on −log p(x)",
         "ELBO of the last 100 logged steps, training mode",
     )
-    yield from ("", "The same runs on all test images.", "", *head("recipe", *labels, "rows"))
+    yield from ("", "The same runs on test images.", "", *head("recipe", "images", *labels, "rows"))
     for name in names:
         seeds = list(rows[name].values())
         samples = seeds[0]["evaluations"][0]["samples"]
         tested = [number(Quantity(metric, "test"), seeds) for metric in metrics]
         bound = f"{number(Quantity('nll', 'test', samples), seeds)} (K = {count(samples)})"
-        yield cells(f"`{name}`", *tested, bound, last_steps_text(seeds, "elbo"), links(seeds))
+        images = count(seeds[0]["evaluations"][0]["images"])
+        yield cells(f"`{name}`", images, *tested, bound, last_steps_text(seeds, "elbo"), links(seeds))
 
 
 def last_steps_text(seeds: Sequence[Row], metric: str) -> str:
@@ -344,6 +350,25 @@ def annealed_of(row: Row) -> list[Row]:
     main = row["evaluations"][0]
     same = [other for other in row["evaluations"][1:] if all(other[key] == main[key] for key in ("images", "split"))]
     return [other for other in same if other.get("annealing")]
+
+
+def curve_lines(rows: Rows) -> Iterator[str]:
+    """How a run that stands beside a published number learned, where its row says so; nothing where none does."""
+    published = (line for source in read_published()["sources"] for line in source["lines"])
+    names = [name for line in published for name in line.get("recipes", ()) if name in rows]
+    found = [row for name in names for row in rows[name].values() if row.get("curve")]
+    if not found:
+        return
+    yield from (f"## {CURVES[0]}", "", CURVES[1], "", *head("run", "", *("" for _ in range(MOST_POINTS))))
+    for row in found:
+        curve = row["curve"]
+        last = len(curve) - 1
+        points = [curve[i] for i in sorted({round(last * (k / (MOST_POINTS - 1)) ** 2) for k in range(MOST_POINTS)})]
+        run = f"[{row['recipe']}-{row['seed']}](results/{row['recipe']}-{row['seed']}.json)"
+        yield cells(run, "epoch", *(f"{point['epoch']:.4g}" for point in points))
+        yield cells("", "ELBO", *(fixed(point["elbo"], 2) for point in points))
+        yield cells("", "time", *(duration(point["seconds"]) for point in points))
+    yield ""
 
 
 def row_lines(rows: Rows) -> Iterator[str]:

@@ -177,6 +177,21 @@ def test_two_ways_to_bound_the_same_images(results: ModuleType) -> None:
     assert list(results.annealed_lines(rows)) == []
 
 
+def test_learning_curves_of_runs_beside_published_numbers(results: ModuleType) -> None:
+    """Validations from the first to the last, closest where most is learned; none without a published line."""
+    rows = made_up_rows(results, ["mnist-iaf-hour", "mnist-mlp"], seeds=1)
+    assert list(results.curve_lines(rows)) == []
+    curve = [
+        {"step": 275 * (k + 1), "epoch": k + 1.0, "elbo": -100.0 + k, "seconds": 60.0 * (k + 1)} for k in range(20)
+    ]
+    for seeds in rows.values():
+        seeds[0]["curve"] = curve
+    epochs, elbo, time = [line.split("|")[2:-1] for line in results.curve_lines(rows) if line.endswith(" |")][1:]
+    assert [cell.strip() for cell in epochs[:4] + epochs[-1:]] == ["epoch", "1", "2", "3", "20"]
+    assert [cell.strip() for cell in elbo[:4] + elbo[-1:]] == ["ELBO", "−100.00", "−99.00", "−98.00", "−81.00"]
+    assert time[-1].strip() == results.duration(1200.0)
+
+
 def test_without_rows_there_is_no_number_of_ours(results: ModuleType, lines: list[dict[str, Any]]) -> None:
     page = results.page({})
     for line in lines:
@@ -240,10 +255,11 @@ def test_the_same_runs_are_shown_on_test_images(results: ModuleType) -> None:
     page = section(results.page(rows), "VAE with uncertainty likelihoods")
     found = table_cells(page, "`mnist-uncertainty`")
     mains = [row["evaluations"][0] for row in rows["mnist-uncertainty"].values()]
-    for metric, text in zip(("elbo", "log_likelihood", "kl", "rmse", "mae", "nll"), found[1:7], strict=True):
+    for metric, text in zip(("elbo", "log_likelihood", "kl", "rmse", "mae", "nll"), found[2:8], strict=True):
         check_mean(text, [(-1 if metric in FLIPPED else 1) * main[KEYS[metric]] for main in mains])
-    assert found[6].endswith("(K = 5,000)")
-    check_mean(found[7], [600.0, 601.0, 602.0])
+    assert found[1] == "10,000"
+    assert found[7].endswith("(K = 5,000)")
+    check_mean(found[8], [600.0, 601.0, 602.0])
 
 
 @pytest.mark.parametrize("index", range(4))

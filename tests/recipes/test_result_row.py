@@ -52,6 +52,9 @@ def test_the_row_has_the_runs_own_numbers_unrounded(trained, tmp_path):
         main["seconds"],
     )
     assert [read["last_minibatch"][name] for name in ("elbo", "kl", "steps")] == [last["elbo"], last["kl"], 6]
+    curve = [(line["step"], line["elbo"], line["seconds"]) for line in lines if line["split"] == "validation"]
+    assert [(point["step"], point["elbo"], point["seconds"]) for point in read["curve"]] == curve
+    assert curve
     assert read["parameters"] == trained.build().num_parameters
     assert (read["recipe"], read["seed"], read["commit"], read["clean"]) == ("digits-vae", 0, COMMIT, True)
     assert read["command"] == "tightbound reproduce tiny"

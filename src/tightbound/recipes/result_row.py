@@ -22,6 +22,7 @@ from tightbound.registry import Factory
 METRICS = "metrics.jsonl"
 LOGGED = ("elbo", "log_likelihood", "kl", "rmse", "mae")  # of the training rows
 LAST_ROWS = 100
+CURVE = ("step", "epoch", "elbo", "seconds")  # of the validation rows
 _NOT_KEPT = ("path", "in_memory")  # of the data: where they were on one machine
 
 Row = Mapping[str, Any]
@@ -34,7 +35,7 @@ def findings(run: Run) -> dict[str, Any]:
     ``error_images`` the error that a new test set would have. ``evaluations`` are those that the recipe asks for, in
     its order, and no others of the run. ``last_minibatch`` has what training logged last, over how many steps;
     ``last_steps`` the means over the last 100 logged rows, with the standard errors that independent rows would have,
-    the smallest and the largest.
+    the smallest and the largest; ``curve`` the ELBO of the validation split at each validation, and the seconds so far.
 
     Raises:
         RunError: an evaluation that the recipe asks for or the training log is missing.
@@ -59,6 +60,7 @@ def findings(run: Run) -> dict[str, Any]:
         "sentence": main["sentence"],
         "last_minibatch": last_minibatch(training),
         "last_steps": last_steps(training),
+        "curve": [{name: row[name] for name in CURVE} for row in rows if row["split"] == "validation"],
         "evaluations": asked,
     }
 
