@@ -396,9 +396,17 @@ def row_lines(rows: Rows) -> Iterator[str]:
                 f"{with_error(row['value'], trusted_error(main))} (K = {count(main['samples'])})",
                 count(row["parameters"]),
                 duration(row["training_seconds"]),
-                duration(row["evaluation_seconds"]),
+                f"{duration(row['evaluation_seconds'])}{threads_text(row)}",
                 row["machine"],
             )
+
+
+def threads_text(row: Row) -> str:
+    """On how many threads the first evaluation ran, where that is known and not how training did."""
+    threads = row["evaluations"][0].get("threads")
+    if threads is None or f", {count(threads)} thread{'' if threads == 1 else 's'}," in row["machine"]:
+        return ""
+    return f" ({count(threads)} thread{'' if threads == 1 else 's'})"
 
 
 def head(*names: str) -> tuple[str, str]:

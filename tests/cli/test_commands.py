@@ -30,7 +30,7 @@ from tightbound.report.run_folder import read_run
 KEYS = {
     *("method", "split", "images", "samples", "elbo", "log_likelihood", "standard_error", "standard_error_images"),
     *("bits_per_dim", "ess_median", "pareto_k_over_0_7", "curve", "simulated_lower", "simulated_upper"),
-    *("simulated_gap", "reconstruction_rmse", "seconds", "images_per_second"),
+    *("simulated_gap", "reconstruction_rmse", "seconds", "threads", "images_per_second"),
 }
 
 

@@ -383,3 +383,12 @@ def test_every_row_has_its_command_and_its_commit(results: ModuleType) -> None:
             assert row["commit"][:7] in cells[2]
             assert ("\\*" in cells[2]) is (row["clean"] is False)
             assert cells[8] == row["machine"]
+
+
+def test_the_threads_of_an_evaluation_are_named_where_training_had_others(results: ModuleType) -> None:
+    rows = made_up_rows(results, ["mnist-mlp"], seeds=1)
+    (row,) = rows["mnist-mlp"].values()
+    row["machine"], row["evaluation_seconds"] = "AMD EPYC, 2 cores, 1 thread, Linux x86_64", 61.0
+    for threads, text in ((None, "1 min 1 s"), (1, "1 min 1 s"), (2, "1 min 1 s (2 threads)")):
+        row["evaluations"][0]["threads"] = threads
+        assert table_cells(results.page(rows), "[mnist-mlp-0](results/mnist-mlp-0.json)")[7] == text

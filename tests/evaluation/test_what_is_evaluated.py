@@ -55,6 +55,7 @@ ROW_KEYS = {
     "seed",
     "checkpoint",
     "device",
+    "threads",
     "protocol",
 }
 

@@ -66,6 +66,7 @@ class Estimate:
             far, mean over images).
         seconds: wall time.
         device: where it ran.
+        threads: of the processor it ran on; filled in by the caller too.
         split: of the data; the caller knows it, as it does ``checkpoint`` and ``protocol`` (``dataclasses.replace``).
         checkpoint: the weights used.
         protocol: how the pixels were made, in words.
@@ -108,6 +109,7 @@ class Estimate:
     annealing: Mapping[str, Any] | None = None
     seconds: float | None = None
     device: str | None = None
+    threads: int | None = None
     split: str | None = None
     checkpoint: str | None = None
     protocol: str | None = None

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tightbound.core import Model
 from tightbound.data import DataSettings, Split, data_of, split_of
 from tightbound.errors import DataError, RecipeError
@@ -88,7 +90,11 @@ def evaluate_run(
     )
     name = "data" if data is not None else options["split"]
     return dataclasses.replace(
-        estimate, split=name, checkpoint=checkpoint, protocol=_protocol(run, data, split, options["seed"], labels)
+        estimate,
+        threads=torch.get_num_threads(),
+        split=name,
+        checkpoint=checkpoint,
+        protocol=_protocol(run, data, split, options["seed"], labels),
     )
 
 
