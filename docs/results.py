@@ -348,7 +348,8 @@ def annealed_lines(rows: Rows) -> Iterator[str]:
 def annealed_of(row: Row) -> list[Row]:
     """Its annealed evaluations of the very images that its first evaluation is of."""
     main = row["evaluations"][0]
-    same = [other for other in row["evaluations"][1:] if all(other[key] == main[key] for key in ("images", "split"))]
+    keys = ("images", "split", "seed", "checkpoint")
+    same = [other for other in row["evaluations"][1:] if all(other[key] == main[key] for key in keys)]
     return [other for other in same if other.get("annealing")]
 
 

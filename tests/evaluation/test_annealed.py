@@ -21,7 +21,7 @@ from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings, Trace, walk
 from tightbound.evaluation.pilot import tune
 from tightbound.evaluation.schedules import adaptive, linear, sigmoid, sigmoid_position
-from tightbound.numerics import generator_for
+from tightbound.numerics import generator_for, hmc_step
 
 QUICK = Annealing(temperatures=10, leapfrog_steps=2)
 
@@ -104,7 +104,6 @@ def test_a_prefix_of_the_images_and_either_method_give_the_same_numbers() -> Non
 
 
 @pytest.mark.usefixtures("short_pilot")
-@pytest.mark.usefixtures("short_pilot")
 def test_no_two_parts_of_an_evaluation_share_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pilot, forward and reverse chains, the images simulated for them: each has its own generator for each tile."""
     asked: list[tuple[object, ...]] = []
@@ -142,6 +141,33 @@ def test_chains_by_the_definition() -> None:
         expected = model.log_likelihood_at(x, epsilon).exp().mean(0).log()
     np.testing.assert_allclose(estimate.per_image["log_likelihood"], expected, rtol=1e-12)
     assert estimate.annealing["acceptance"] is None
+
+
+@pytest.mark.parametrize("refresh", [1.0, 0.25])
+def test_chains_keep_the_part_of_their_momentum_that_is_asked_for(refresh: float) -> None:
+    """A transition of step 0 moves nothing: ρ becomes √(1 − refresh) ρ + √refresh n."""
+    model = affine(3, side=2, noise=1.0)
+    x = _images(model, 5)
+    noise, drawn = ChainNoise(0, "test", range(5), 4, x), []
+    normal = noise.normal
+    noise.normal = lambda size: drawn.append(normal(size)) or drawn[-1]
+    with torch.no_grad():
+        chains = Chains(model, x, "prior", 4, 1000)
+        chains.begin(noise)
+        ((_, before),) = chains._phases()  # pyright: ignore[reportPrivateUsage]
+        chains.step(hmc_step, 0.5, 0.0, Settings(sigmoid(3), np.zeros(3), 2, refresh), noise)
+        ((_, after),) = chains._phases()  # pyright: ignore[reportPrivateUsage]
+    wanted = (1 - refresh) ** 0.5 * before.momentum + refresh**0.5 * drawn[-1]
+    torch.testing.assert_close(after.momentum, wanted)
+
+
+@pytest.mark.parametrize(("family", "start"), [("prior", "prior"), ("posterior", "posterior")])
+def test_flows_with_gradients_of_their_own_are_refused(family: str, start) -> None:
+    pytest.importorskip("zuko")
+    names = {"posterior": "diagonal", "prior": "standard_normal", family: "flow, zuko BPF"}
+    model = small_vae(names["posterior"], names["prior"], "bernoulli", 2)
+    with pytest.raises(RecipeError, match="makes its own gradients, which chains cannot follow"):
+        annealed(model, small_images("bernoulli"), 2, Annealing(10, 1, start=start))
 
 
 @pytest.mark.parametrize("temperatures", [20, 400])

@@ -37,9 +37,15 @@ def test_constraint_changes_u_along_w_alone() -> None:
     torch.testing.assert_close(change, along)
 
 
-def test_constraint_at_zero_is_not_divided_by_zero() -> None:
-    u = torch.randn(3, 6)
-    torch.testing.assert_close(invertible_direction(u, torch.zeros(3, 6))[0], u)
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1e-7, 1e-6, 1e-5, 1e-3])
+def test_constraint_is_what_it_says_where_w_vanishes(size: float) -> None:
+    """wᵀû is that of the û that is used, also where w is as good as 0 and u is left alone."""
+    u, w = torch.randn(3, 6), size * torch.nn.functional.normalize(torch.randn(3, 6), dim=-1)
+    direction, above = invertible_direction(u, w)
+    torch.testing.assert_close(1 + (w * direction).sum(-1), above, rtol=1e-12, atol=1e-12)
+    assert (above > 0).all()
+    if size == 0:
+        torch.testing.assert_close(direction, u)
 
 
 def test_a_step_by_hand() -> None:

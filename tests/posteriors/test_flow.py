@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,18 @@ def test_stop_density_leaves_the_path_through_z_alone() -> None:
 )
 def test_capabilities_are_those_of_the_flows(flows: tuple[Factory, ...], can: set[str]) -> None:
     assert FlowPosterior(5, 3, flows=flows).capabilities == can
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"base": Factory("posterior", "diagonal", {"normalization": "batch"})},
+        {"context": 4, "normalization": "batch"},
+    ],
+)
+def test_batch_statistics_anywhere_forbid_a_second_evaluation_of_the_density(options: dict[str, Any]) -> None:
+    """It would move them twice."""
+    assert FlowPosterior(5, 3, flows=(IAF,), **options).capabilities == {"batch_dependent"}
 
 
 def test_identity_is_the_base() -> None:

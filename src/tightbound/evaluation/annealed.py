@@ -48,7 +48,7 @@ def annealed(
 
     All chains of all images move together, a budget of pairs at a time; log-weights are float64. A transition of L
     leapfrog steps costs L decoder gradients and the weights cost none. ``chunk`` and ``limit`` change no image's
-    number.
+    number, but for rounding, by which a float32 chain may once in a while accept where it would have refused.
 
     Args:
         model: any ``core.Model``.

@@ -14,6 +14,7 @@ The last needs no inverse of the posterior and serves every model that keeps the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from tightbound.core import Encoding, Model
 from tightbound.errors import RecipeError
-from tightbound.numerics import Density, Gaussian, Local, gradient, standard_normal_log_prob
+from tightbound.numerics import Density, Gaussian, Local, standard_normal_log_prob
+from tightbound.numerics import gradient as functional_gradient
 
 Start = Literal["prior", "base", "posterior"]
 
@@ -50,6 +52,19 @@ class Ends(NamedTuple):
             self.slope_start + temperature * self.slope_delta,
             tuple(self),
         )
+
+
+def gradient(function: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
+    """``numerics.gradient``; a density that ``torch.func`` cannot differentiate is named for what it is."""
+    try:
+        return functional_gradient(function, u)
+    except RuntimeError as error:
+        if "functorch" not in str(error) and "setup_context" not in str(error):
+            raise
+        raise RecipeError(
+            "a part of this model makes its own gradients, which chains cannot follow (zuko's BPF and CNF do)",
+            hint="with such a flow in the posterior use start=prior; in the prior, use method importance",
+        ) from error
 
 
 class Path(ABC):

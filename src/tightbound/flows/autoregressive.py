@@ -32,7 +32,7 @@ class AutoregressiveStep(Flow):
     Args:
         network: makes m, and S where there is a scale.
         transform: ``"gated"`` s = sigmoid(S + 3), shift = (1 − s)·m (Kingma et al. 2016, eq. 13, 14); ``"affine"``
-            s = exp(S), shift = m; ``"shift"`` s = 1, shift = m, which preserves volume.
+            s = exp(S) with S softly clamped to ±8, shift = m; ``"shift"`` s = 1, shift = m, which preserves volume.
     """
 
     def __init__(self, network: MADE, transform: Transform) -> None:

@@ -14,7 +14,7 @@ from tightbound.core import Flow
 from tightbound.networks.head import Head
 from tightbound.registry import register
 
-_TINY = 1e-12  # of |w|², so that w = 0 is not divided by
+_TINY = 1e-12  # |w|² at or below which w is as good as 0, and u is left as it is
 
 
 def invertible_direction(
@@ -23,11 +23,13 @@ def invertible_direction(
     """û = u + (m(wᵀu) − wᵀu)·w/|w|², with m(a) = −1 + softplus(a), and 1 + wᵀû = softplus(wᵀu) > 0.
 
     Rezende & Mohamed 2015, appendix A.1: with |tanh'| ≤ 1 then 1 + wᵀû tanh'(·) > 0, and the flow is invertible.
-    1 + wᵀû is given and not summed, because a sum would lose it where it is small.
+    1 + wᵀû is given and not summed, because a sum would lose it where it is small. At w = 0 û is u, and 1 + wᵀû is 1.
     """
     projection = (w * u).sum(-1, keepdim=True)
-    above = softplus(projection)
-    return u + (above - 1 - projection) * w / (w.square().sum(-1, keepdim=True) + _TINY), above.squeeze(-1)
+    square = w.square().sum(-1, keepdim=True)
+    none = square <= _TINY
+    above = torch.where(none, 1 + projection, softplus(projection))
+    return u + (above - 1 - projection) * w / square.clamp(min=_TINY), above.squeeze(-1)
 
 
 @register("flow", "planar")
