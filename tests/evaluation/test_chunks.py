@@ -33,18 +33,31 @@ def test_spans_cover_without_overlap() -> None:
     assert list(spans(0, 5, 4)) == [range(4), range(4, 5)]
 
 
-def test_probe_finds_the_largest_activation() -> None:
-    """1,000 float64 numbers in the widest layer, times 4, in 32 MiB; afterwards no hook is left."""
+class _Wide(LinearGaussian):
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(torch.randn(6, 2))
+        self.widest = nn.Sequential(*layers)
 
-    class Wide(LinearGaussian):
-        def __init__(self) -> None:
-            super().__init__(torch.randn(6, 2))
-            self.widest = nn.Sequential(nn.Linear(2, 1000), nn.Linear(1000, 3))
+    def decode(self, *latents: Tensor) -> PixelDistribution:
+        self.widest(latents[0])
+        return super().decode(*latents)
 
-        def decode(self, *latents: Tensor) -> PixelDistribution:
-            self.widest(latents[0])
-            return super().decode(*latents)
 
-    model = Wide()
+@pytest.mark.parametrize("normalization", ["none", "weight"])
+def test_probe_finds_the_largest_activation(normalization: str) -> None:
+    """1,000 float64 numbers in the widest layer, times 4, in 32 MiB; weights do not count; no hook is left."""
+    layers = nn.Linear(2, 1000), nn.Linear(1000, 3)
+    if normalization == "weight":
+        layers = map(nn.utils.parametrizations.weight_norm, layers)
+    model = _Wide(*layers)
     assert probe_chunk(model, torch.zeros(1, *SHAPE)) == 32 * 2**20 // (4 * 8000)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_probe_of_a_gradient_counts_all_that_is_kept_against_a_larger_budget() -> None:
+    """100 layers of 1,000 numbers and their container's 1,000: in 1 GiB, twice; of few layers the largest decides."""
+    deep, shallow = (_Wide(nn.Linear(2, 1000), *(nn.Tanh() for _ in range(n))) for n in (99, 1))
+    x = torch.zeros(1, *SHAPE)
+    assert probe_chunk(deep, x) == probe_chunk(shallow, x, gradient=True) == 32 * 2**20 // (4 * 8000)
+    found = probe_chunk(deep, x, gradient=True)
+    assert found == pytest.approx(2**30 / (2 * 101 * 8000), rel=0.01)  # and a few small outputs

@@ -17,9 +17,9 @@ from tightbound.core import Model
 from tightbound.numerics import NOISE_IMAGE_TILE, NOISE_SAMPLE_BLOCK
 
 _KEPT_BYTES = 64 * 2**20  # log-weights of one tile
-_CPU_BYTES = (
-    32 * 2**20
-)  # more is slower: MLP and convolutional decoders are fastest while activations stay in the caches
+# More is slower: MLP and convolutional decoders are fastest while activations stay in the caches.
+_CPU_BYTES = 32 * 2**20
+_CPU_KEPT_BYTES = 2**30  # what a gradient keeps is used once and long after, from memory
 _GPU_BYTES = 2 * 2**30
 _TENSORS_PER_ACTIVATION = 4  # the largest activation, the one it is made from, and the likelihood's temporaries
 
@@ -67,8 +67,8 @@ def probe_chunk(model: Model, x: Tensor, *, gradient: bool = False) -> int:
     Args:
         model: on its device, in eval mode.
         x: (1, C, H, W).
-        gradient: whether a gradient goes back through the draw, for which what every module gives is kept: then at
-            least twice the sum of these.
+        gradient: whether a gradient goes back through the draw, for which what every module gives is kept: then twice
+            the sum of these counts too, against 1 GiB on a CPU.
     """
     largest, kept = max(x.nbytes, model.noise_size * x.element_size()), 0
 
@@ -80,18 +80,22 @@ def probe_chunk(model: Model, x: Tensor, *, gradient: bool = False) -> int:
 
     encoding = model.encode(x)
     noise = torch.zeros(1, 1, model.noise_size, dtype=x.dtype, device=x.device)
-    handles = [module.register_forward_hook(watch) for module in model.modules()]
+    # What a parametrization gives is a weight, which all pairs share.
+    modules = [module for name, module in model.named_modules() if "parametrizations" not in name.split(".")]
+    handles = [module.register_forward_hook(watch) for module in modules]
     try:
         draw = model.draw(x, 1, encoding=encoding, noise=noise)
     finally:
         for handle in handles:
             handle.remove()
     largest = max(largest, draw.params.nbytes, *(latent.nbytes for latent in draw.latents))
-    needed = _TENSORS_PER_ACTIVATION * largest
-    return max(1, _budget(x.device) // max(needed, 2 * kept if gradient else 0))
+    pairs = _budget(x.device, _CPU_BYTES) // (_TENSORS_PER_ACTIVATION * largest)
+    if gradient and kept:
+        pairs = min(pairs, _budget(x.device, _CPU_KEPT_BYTES) // (2 * kept))
+    return max(1, pairs)
 
 
-def _budget(device: torch.device) -> int:
+def _budget(device: torch.device, of_cpu: int) -> int:
     if device.type == "cuda":
         return min(_GPU_BYTES, torch.cuda.mem_get_info(device)[0] // 8)
-    return _CPU_BYTES
+    return of_cpu
