@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def test_a_resumed_run_shows_every_step_once(tmp_path: Path) -> None:
     options = {"tensorboard": True, "log_every": 1, "checkpoint_every": 5}
     with pytest.raises(TrainingError, match="stopped at step 8: in 1 steps in a row"):
         run(tmp_path, split=split, max_nonfinite=1, **options)
+    time.sleep(1.1)  # TensorBoard takes files in the order of their names, which have the second first
     run(tmp_path, resume=True, **options)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
