@@ -30,7 +30,12 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
 }
 # Fewer than the default, as nothing here depends on how many.
 SMALL: Mapping[tuple[str, str], Mapping[str, Any]] = {("prior", "vamp"): {"components": 20}}
-DATA_KIND = {"bernoulli": "binary", "binomial": "levels", "discretized_logistic": "levels"}
+DATA_KIND = {
+    "bernoulli": "binary",
+    "binomial": "levels",
+    "discretized_logistic": "levels",
+    "discretized_logistic_mixture": "levels",
+}
 
 
 def choices(family: str) -> list[str]:

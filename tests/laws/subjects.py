@@ -34,6 +34,7 @@ def _flow(*flows: dict[str, Any], **others: Any) -> dict[str, Any]:
 OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("likelihood", "binomial"): {"levels": 3},
     ("likelihood", "discretized_logistic"): {"levels": 3, "scale": 0.3},
+    ("likelihood", "discretized_logistic_mixture"): {"levels": 3, "components": 2, "scale": 0.3},
     ("likelihood", "gaussian"): {"scale": 0.7},
     ("likelihood", "gaussian, imagewise"): {"noise": "imagewise", "scale": 0.7},
     ("likelihood", "gaussian, pixelwise"): {"noise": "pixelwise", "scale": 0.7},
@@ -73,6 +74,7 @@ PIXELS: dict[str, tuple[Any, int]] = {
     "bernoulli": ("binary", 1),
     "binomial": ("levels", 3),
     "discretized_logistic": ("levels", 3),
+    "discretized_logistic_mixture": ("levels", 3),
 }
 
 

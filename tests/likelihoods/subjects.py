@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tightbound.core import Likelihood
-from tightbound.likelihoods import Bernoulli, Binomial, DiscretizedLogistic, Gaussian
+from tightbound.likelihoods import Bernoulli, Binomial, DiscretizedLogistic, DiscretizedLogisticMixture, Gaussian
 
 Shape = tuple[int, int, int]
 
@@ -19,6 +19,7 @@ DISCRETE: dict[str, Callable[[Shape], Likelihood]] = {
     "logistic, 3 levels": lambda shape: DiscretizedLogistic(shape, levels=3, scale=0.5),
     "logistic, sigmoid": lambda shape: DiscretizedLogistic(shape, levels=16, mean_activation="sigmoid"),
     "logistic, 8 bits": lambda shape: DiscretizedLogistic(shape, scale=0.3),
+    "mixture": lambda shape: DiscretizedLogisticMixture(shape, levels=6, components=3, scale=0.2, coupled=False),
 }
 CONTINUOUS: dict[str, Callable[[Shape], Likelihood]] = {
     "gaussian": lambda shape: Gaussian(shape, scale=0.3),
