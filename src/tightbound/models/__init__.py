@@ -1,5 +1,6 @@
 """Models: what turns an image into weighted posterior samples."""
 
+from tightbound.models.ladder import Ladder
 from tightbound.models.vae import VAE
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "Ladder"]

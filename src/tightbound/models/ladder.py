@@ -1,0 +1,402 @@
+"""Ladders: deep hierarchies of spatial latents, x ← z_1 ← … ← z_L, inferred bottom-up and then top-down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from tightbound import likelihoods as _likelihoods  # noqa: F401  (registers the defaults)
+from tightbound.core import Draw, Encoding, LatentGroup, Likelihood, Model, PixelDistribution
+from tightbound.errors import RecipeError
+from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, set_batch_norm
+from tightbound.networks.blocks import BlockStyle, Order
+from tightbound.networks.ladder import BottomUp, Moments, Output, Stem, TopDown
+from tightbound.networks.layers import Activation, Normalization, Positive, Style
+from tightbound.numerics import Gaussian, soft_clamp, standard_normal_log_prob
+from tightbound.registry import Factory, Nested, register
+
+_LOG_SCALE_RANGE = (-8.0, 5.0)
+
+Natural = Annotated[int, Ge(0)]
+
+
+@register("model", "ladder")
+class Ladder(Model):
+    """p(x, z) = p(z_L) Π_i p(z_i | z_>i) p(x | z), q(z | x) = Π_i q(z_i | z_>i, x); Sønderby et al. 2016.
+
+    One pass from the image up makes maps d_1 … d_L, once per image. A pass down then makes from the maps t of the layer
+    above the Gaussians p(z_i | z_>i) and q(z_i | z_>i, x), a sample z_i of the latter, and the next t. Users count
+    layers, and give lists, from the bottom: 1 … L. ``Draw`` and the flat coordinates have the top first.
+
+    ``merge`` says how q is made. ``residual`` and ``linear``: a network sees d_i and t (the code that the published
+    numbers are of). ``precision``: d_i gives a Gaussian (m, s) alone, and q is its product with p, of precision
+    1/σ² = 1/s² + 1/σ_p² and mean σ² (m/s² + μ_p/σ_p²) (Sønderby et al. 2016, eq. 11 and 12); the top layer is (m, s).
+
+    Log-scales are softly clamped to (−8, 5).
+
+    Args:
+        image_shape: (C, H, W); any size, it is padded with zeros to a multiple of the overall factor, and cropped.
+        latent_channels: of each layer's latents, the bottom first.
+        downsample: by how many factors of 2 each layer's maps are smaller than those below it; None: 1 each.
+        channels: of every other map.
+        blocks: residual blocks of each layer and direction, and of the last stage.
+        block: the order of a block's layers: b normalization, a activation, c convolution, d dropout.
+        kernel_size: of the blocks' convolutions.
+        groups: of the blocks' convolutions.
+        inner_channels: of the blocks' convolutions; None for ``channels``.
+        branch_scale: what each block's branch is multiplied by; below 1 for very deep ladders.
+        gated: whether blocks end in a gate.
+        first_gated: whether the first block does; null for as the others.
+        dropout: the part of a block's maps that is dropped in training.
+        merge: see above.
+        skip: whether each layer also sees the maps from above beside its latents, so that all layers above matter.
+        learn_top_prior: whether mean and scale of p(z_L) are trained; else N(0, I).
+        initial_downscale: whether the first convolution halves the image.
+        activation: of all blocks.
+        normalization: of all blocks, or of all weights.
+        likelihood: p(x | parameters).
+        batch_norm_momentum: of every batch normalization: the part of each batch in the running statistics.
+        batch_norm_eps: of every batch normalization: added to the variance.
+
+    Raises:
+        RecipeError: lists of different lengths, or layers that are to halve maps more often than they have blocks.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        latent_channels: tuple[Positive, ...] = (32, 32, 32),
+        downsample: tuple[Natural, ...] | None = None,
+        channels: Positive = 64,
+        blocks: Positive = 2,
+        block: Order = "bacdbacd",
+        kernel_size: Positive = 3,
+        groups: Positive = 1,
+        inner_channels: Positive | None = None,
+        branch_scale: Annotated[float, Gt(0)] = 1.0,
+        gated: bool = True,
+        first_gated: bool | None = None,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        merge: Literal["residual", "linear", "precision"] = "residual",
+        skip: bool = True,
+        learn_top_prior: bool = True,
+        initial_downscale: bool = True,
+        activation: Activation = "elu",
+        normalization: Normalization = "weight",
+        likelihood: Annotated[Factory, Nested("likelihood")] = Factory("likelihood", "bernoulli"),
+        batch_norm_momentum: Annotated[float, Gt(0), Le(1)] = BATCH_NORM_MOMENTUM,
+        batch_norm_eps: Annotated[float, Gt(0)] = BATCH_NORM_EPS,
+    ) -> None:
+        super().__init__()
+        downsample = (1,) * len(latent_channels) if downsample is None else downsample
+        _check(latent_channels, downsample, blocks, kernel_size)
+        style = BlockStyle(
+            Style(activation, normalization),
+            channels,
+            order=block,
+            kernel_size=kernel_size,
+            groups=groups,
+            inner_channels=inner_channels,
+            gated=gated,
+            dropout=dropout,
+            branch_scale=branch_scale,
+        )
+        self.image_shape = image_shape
+        self.likelihood: Likelihood = likelihood(image_shape=image_shape)
+        self.num_layers = len(latent_channels)
+        self.padding, sizes = _sizes(image_shape, downsample, initial_downscale)
+        top = self.num_layers - 1
+        self.stem = Stem(
+            image_shape[0],
+            style,
+            downscale=initial_downscale,
+            gated=gated if first_gated is None else first_gated,
+        )
+        self.bottom_up = nn.ModuleList(BottomUp(style, blocks, times) for times in downsample)
+        self.inference = nn.ModuleList(
+            Moments(style, z, merge if i < top and merge != "precision" else None)
+            for i, z in enumerate(latent_channels)
+        )
+        self.generation = nn.ModuleList(Moments(style, z) for z in latent_channels[:-1])
+        self.top_down = nn.ModuleList(
+            TopDown(style, z, blocks, times, skip=skip and i < top)
+            for i, (z, times) in enumerate(zip(latent_channels, downsample, strict=True))
+        )
+        self.output = Output(style, blocks, self.likelihood.out_channels, upscale=initial_downscale)
+        self.by_precision = merge == "precision"
+        self.skip = skip
+        top_moments = torch.zeros(2 * latent_channels[-1], *sizes[-1])
+        self.top_prior = nn.Parameter(top_moments) if learn_top_prior else None
+        shapes = [(z, *size) for z, size in zip(latent_channels, sizes, strict=True)]
+        self.groups = tuple(_groups(reversed(shapes)))
+        self.noise_size = self.groups[-1].slice.stop
+        set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
+        self.capabilities = style.style.capabilities | {"gaussian", "factorized"}
+
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Encoding:
+        """d_1 … d_L of images, the bottom first."""
+        maps, found = self.stem(pad(x, self.padding)), []
+        for layer in self.bottom_up:
+            maps = layer(maps)
+            found.append(maps)
+        return Encoding(tuple(found))
+
+    def draw(
+        self,
+        x: Float[Tensor, "B C H W"],
+        num_samples: int,
+        *,
+        encoding: Encoding | None = None,
+        noise: Float[Tensor, "K B N"] | None = None,
+        generator: torch.Generator | None = None,
+        stop_density: bool = False,
+    ) -> Draw:
+        """K independent weighted posterior samples of each image; see ``Model.draw``.
+
+        Raises:
+            ValueError: ``stop_density``, or noise of another shape.
+        """
+        if stop_density:
+            raise ValueError("a ladder's density through detached weights is not to be had")
+        encoding = self.encode(x) if encoding is None else encoding
+        shape = (num_samples, len(x), self.noise_size)
+        if noise is None:
+            noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        elif noise.shape != shape:
+            raise ValueError(f"expected noise (K, B, noise_size) = {shape}; got {tuple(noise.shape)}")
+        latents, ratios, densities = [], [], []
+        above = None
+        for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
+            p = self._prior(layer, above, shape[:2])
+            q = self._posterior(layer, encoding.features[layer], above, p, shape[:2])
+            z, log_q = q.sample_and_log_prob(noise[..., group.slice])
+            latents.append(z.unflatten(-1, group.shape))
+            ratios.append(p.log_prob(z) - log_q)
+            densities.append((q, p))
+            above = self._down(layer, latents[-1], above)
+        params = self._params(above, shape[:2])
+        return Draw(
+            latents=tuple(latents),
+            log_likelihood=self.likelihood.log_prob(x, params),
+            log_ratio=tuple(ratios),
+            params=params,
+            densities=tuple(densities),
+            surrogate=self.likelihood.surrogate(x, params),
+        )
+
+    def log_prior(self, epsilon: Float[Tensor, "*rows E"], encoding: Encoding | None = None) -> Float[Tensor, "*rows"]:
+        """Standard normal: z_i = μ_p(z_>i) + σ_p(z_>i) ε_i."""
+        return standard_normal_log_prob(epsilon)
+
+    def sample_prior(
+        self, num_samples: int, generator: torch.Generator | None = None, encoding: Encoding | None = None
+    ) -> Float[Tensor, "n E"]:
+        """Standard-normal numbers."""
+        like = next(self.parameters())
+        return torch.randn(num_samples, self.noise_size, generator=generator, dtype=like.dtype, device=like.device)
+
+    def base(self, encoding: Encoding) -> Gaussian | None:
+        """The posterior of a ladder of one layer, whitened; None of deeper ones, which are no Gaussians."""
+        if self.num_layers > 1:
+            return None
+        (features,) = encoding.features
+        p = self._prior(0, None, (1, len(features)))
+        q = self._posterior(0, features, None, p, (1, len(features)))
+        assert q.scale is not None
+        assert p.scale is not None
+        return Gaussian(p.standardize(q.mean), q.scale / p.scale)
+
+    def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
+        """z_L, …, z_1 (*rows, z, H, W)."""
+        rows = epsilon.shape[:-1]
+        latents, _ = self._descend(epsilon.reshape(-1, epsilon.shape[-1]))
+        return tuple(z.reshape(*rows, *z.shape[1:]) for z in latents)
+
+    def epsilon_of(self, *latents: Tensor) -> Float[Tensor, "*rows E"]:
+        """The inverse of ``latents_at``."""
+        rows = self._rows(latents)
+        found, above = [], None
+        for layer, z in zip(reversed(range(self.num_layers)), latents, strict=True):
+            z = z.reshape(1, -1, *z.shape[-3:])
+            found.append(self._prior(layer, above, z.shape[:2]).standardize(z.flatten(2)))
+            above = self._down(layer, z, above)
+        return torch.cat(found, -1).reshape(*rows, -1)
+
+    def decode(self, *latents: Tensor) -> PixelDistribution:
+        """p(x | z_L, …, z_1), latents (*rows, z, H, W) each, the top first.
+
+        Raises:
+            ValueError: other shapes.
+        """
+        rows = self._rows(latents)
+        above = None
+        for layer, z in zip(reversed(range(self.num_layers)), latents, strict=True):
+            above = self._down(layer, z.reshape(1, -1, *z.shape[-3:]), above)
+        count = math.prod(rows)
+        return PixelDistribution(
+            self.likelihood, self._params(above, (1, count)).reshape(*rows, -1, *self.image_shape[1:])
+        )
+
+    def params_at(self, epsilon: Float[Tensor, "*rows E"]) -> Tensor:
+        """The likelihood's parameters (*rows, P, H, W) at flat coordinates: one pass."""
+        rows = epsilon.shape[:-1]
+        _, above = self._descend(epsilon.reshape(-1, epsilon.shape[-1]))
+        return self._params(above, (1, math.prod(rows))).reshape(*rows, -1, *self.image_shape[1:])
+
+    def sample(
+        self,
+        num_images: int,
+        generator: torch.Generator | None = None,
+        *,
+        mode_layers: Collection[int] = (),
+        constant_layers: Collection[int] = (),
+        latents: Mapping[int, Tensor] | None = None,
+        temperature: float = 1.0,
+    ) -> PixelDistribution:
+        """p(x | z) of n samples of the prior, layer by layer; its ``mean`` and ``sample()`` are images.
+
+        Args:
+            num_images: n.
+            generator: of the latents.
+            mode_layers: layers, counted from the bottom from 1, that are at the mode of p(z_i | z_>i).
+            constant_layers: layers whose noise is the same for all images.
+            latents: given latents (n, z, H, W) of layers.
+            temperature: the noise of all other layers is multiplied by it.
+
+        Raises:
+            ValueError: a layer that is not there, or latents of another shape.
+        """
+        given = {} if latents is None else latents
+        for layer in {*mode_layers, *constant_layers, *given}:
+            if not 1 <= layer <= self.num_layers:
+                raise ValueError(f"expected layers from 1 to {self.num_layers}, the bottom first; got {layer}")
+        epsilon = temperature * self.sample_prior(num_images, generator)
+        for layer, group in zip(reversed(range(1, self.num_layers + 1)), self.groups, strict=True):
+            if layer in mode_layers:
+                epsilon[:, group.slice] = 0
+            elif layer in constant_layers:
+                epsilon[:, group.slice] = epsilon[:1, group.slice]
+            if layer in given and given[layer].shape != (num_images, *group.shape):
+                raise ValueError(
+                    f"expected latents {(num_images, *group.shape)} of layer {layer}; got {tuple(given[layer].shape)}"
+                )
+        _, above = self._descend(epsilon, given)
+        params = self._params(above, (1, num_images)).squeeze(0)
+        return PixelDistribution(self.likelihood, params)
+
+    def _descend(self, epsilon: Tensor, given: Mapping[int, Tensor] | None = None) -> tuple[list[Tensor], Tensor]:
+        """Latents (N, z, H, W), the top first, and the last maps at flat coordinates (N, E)."""
+        latents, above = [], None
+        for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
+            z = None if given is None else given.get(layer + 1)
+            if z is None:
+                p = self._prior(layer, above, (1, len(epsilon)))
+                z = p.sample(epsilon[:, group.slice].unsqueeze(0)).squeeze(0).unflatten(-1, group.shape)
+            latents.append(z)
+            above = self._down(layer, z.unsqueeze(0), above)
+        assert above is not None
+        return latents, above
+
+    def _prior(self, layer: int, above: Tensor | None, rows: tuple[int, ...]) -> Gaussian:
+        """p(z_i | z_>i): (K, B, units), at the top (units)."""
+        if above is not None:
+            return self._gaussian(self.generation[layer](above).unflatten(0, rows))
+        if self.top_prior is not None:
+            return self._gaussian(self.top_prior)
+        like = next(self.parameters())
+        mean = torch.zeros(self.groups[0].slice.stop, dtype=like.dtype, device=like.device)
+        return Gaussian(mean, torch.ones_like(mean))
+
+    def _posterior(
+        self, layer: int, features: Tensor, above: Tensor | None, p: Gaussian, rows: tuple[int, ...]
+    ) -> Gaussian:
+        """q(z_i | z_>i, x): (K, B, units), at the top (B, units)."""
+        network = self.inference[layer]
+        if above is None or self.by_precision:
+            own = self._gaussian(network(features))
+            return own if above is None else _product(own, p)
+        expanded = features.expand(rows[0], *features.shape).flatten(0, 1)
+        return self._gaussian(network(expanded, above).unflatten(0, rows))
+
+    @staticmethod
+    def _gaussian(moments: Tensor) -> Gaussian:
+        """Of maps (*rows, 2z, H, W) of means and raw log-scales, (*rows, units)."""
+        mean, raw = moments.chunk(2, -3)
+        return Gaussian(mean.flatten(-3), soft_clamp(raw.flatten(-3), *_LOG_SCALE_RANGE).exp())
+
+    def _down(self, layer: int, z: Tensor, above: Tensor | None) -> Tensor:
+        """Maps (K·B, C, H, W) for the layer below, of latents (K, B, z, H, W)."""
+        z = z.flatten(0, 1)
+        network = self.top_down[layer]
+        return network(z) if above is None or not self.skip else network(z, above)
+
+    def _params(self, maps: Tensor | None, rows: tuple[int, ...]) -> Tensor:
+        """(K, B, P, H, W): without the padding."""
+        assert maps is not None
+        left, _, top, _ = self.padding
+        _, height, width = self.image_shape
+        params = self.output(maps)[..., top : top + height, left : left + width]
+        return params.contiguous().unflatten(0, rows)
+
+    def _rows(self, latents: tuple[Tensor, ...]) -> tuple[int, ...]:
+        wanted = tuple(group.shape for group in self.groups)
+        if tuple(z.shape[-3:] for z in latents) != wanted:
+            got = ", ".join(str(tuple(z.shape)) for z in latents) or "none"
+            raise ValueError(f"expected latents (*rows, z, H, W) of {wanted}, the top first; got {got}")
+        return tuple(latents[0].shape[:-3])
+
+
+def _product(own: Gaussian, p: Gaussian) -> Gaussian:
+    """The normalized product of two diagonal Gaussians."""
+    assert own.scale is not None
+    assert p.scale is not None
+    precision, other = own.scale.square().reciprocal(), p.scale.square().reciprocal()
+    variance = (precision + other).reciprocal()
+    return Gaussian(variance * (own.mean * precision + p.mean * other), variance.sqrt())
+
+
+def _groups(shapes: Iterator[tuple[int, int, int]]) -> Iterator[LatentGroup]:
+    start = 0
+    for shape in shapes:
+        size = math.prod(shape)
+        yield LatentGroup(slice(start, start + size), shape)
+        start += size
+
+
+def _sizes(
+    image_shape: tuple[int, int, int], downsample: tuple[int, ...], initial: bool
+) -> tuple[tuple[int, int, int, int], list[tuple[int, int]]]:
+    """Zeros around the image (left, right, top, bottom), and the size of each layer's maps, the bottom first."""
+    factor = 2 ** (int(initial) + sum(downsample))
+    padded = [-(-pixels // factor) * factor for pixels in image_shape[1:]]
+    extra_h, extra_w = (large - small for large, small in zip(padded, image_shape[1:], strict=True))
+    sizes, done = [], int(initial)
+    for times in downsample:
+        done += times
+        sizes.append((padded[0] >> done, padded[1] >> done))
+    return (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2), sizes
+
+
+def _check(latent_channels: tuple[int, ...], downsample: tuple[int, ...], blocks: int, kernel_size: int) -> None:
+    if not latent_channels:
+        raise RecipeError("model.latent_channels: got []; a ladder has at least one layer", hint="such as [32, 32, 32]")
+    if len(latent_channels) != len(downsample):
+        raise RecipeError(
+            f"model.downsample: got {len(downsample)} numbers; there are {len(latent_channels)} layers",
+            hint="give one number a layer, the bottom first",
+        )
+    if max(downsample) > blocks:
+        raise RecipeError(
+            f"model.downsample: a layer is to halve its maps {max(downsample)} times and has {blocks} blocks",
+            hint="give it more blocks, or halve in more layers",
+        )
+    if kernel_size % 2 == 0:
+        raise RecipeError(f"model.kernel_size: got {kernel_size}; an even kernel does not keep a map's size")

@@ -1,0 +1,173 @@
+"""Ladders: the published sizes, flat coordinates, layers held at their mode or shared, and any image size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.laws.ladders import small_ladder
+from tests.laws.subjects import small_images
+from tightbound.errors import RecipeError
+from tightbound.models import Ladder
+from tightbound.numerics import Gaussian
+from tightbound.registry import Factory
+
+BERNOULLI = Factory("likelihood", "bernoulli")
+COLORS = Factory("likelihood", "discretized_logistic_mixture")
+FIFTEEN = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "downsample", "likelihood", "parameters", "latents"),
+    [
+        ((1, 28, 28), (1, 1, 1), BERNOULLI, 3_209_153, 2_688),
+        ((1, 28, 28), (0, 1, 0, 1, 0, 1), BERNOULLI, 6_008_705, None),
+        ((1, 28, 28), (0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0), BERNOULLI, 11_607_809, 24_960),
+        ((3, 64, 64), (1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0), BERNOULLI, 11_686_019, None),
+        ((3, 32, 32), FIFTEEN, COLORS, 14_467_684, None),
+        ((3, 32, 32), (1, 1, 1), COLORS, 3_269_476, None),
+        ((3, 32, 32), (0, 1, 0, 1, 0, 1), COLORS, 6_069_028, None),
+        ((3, 64, 64), (*FIFTEEN, 1, 0, 0, 0, 0), COLORS, 19_207_460, None),
+    ],
+)
+def test_parameters_of_every_published_size(
+    shape: tuple[int, int, int],
+    downsample: tuple[int, ...],
+    likelihood: Factory,
+    parameters: int,
+    latents: int | None,
+) -> None:
+    """In the published block order, the first block without a gate; counted from the source's architecture."""
+    model = Ladder(
+        shape,
+        latent_channels=(32,) * len(downsample),
+        downsample=downsample,
+        blocks=4,
+        dropout=0.2,
+        first_gated=False,
+        normalization="batch",
+        likelihood=likelihood,
+    )
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert model.groups[0].shape == (32, 2, 2)
+    assert latents in (None, model.noise_size)
+
+
+def odd_ladder(**options: Any) -> Ladder:
+    """Two layers on images of 9 × 7 pixels, padded to 16 × 8."""
+    torch.manual_seed(0)
+    return Ladder((1, 9, 7), latent_channels=(2, 3), channels=4, **options).double().eval()
+
+
+def test_flat_coordinates_are_the_latents_whitened() -> None:
+    """ε → z → ε, and the same pixels by flat coordinates, by latents and by the draw itself."""
+    model, x = odd_ladder(), torch.rand(5, 1, 9, 7).round()
+    with torch.no_grad():
+        drawn = model.draw(x, 3)
+        epsilon = model.epsilon_of(*drawn.latents)
+        for found, z in zip(model.latents_at(epsilon), drawn.latents, strict=True):
+            torch.testing.assert_close(found, z)
+        torch.testing.assert_close(model.params_at(epsilon), drawn.params)
+        torch.testing.assert_close(model.decode(*drawn.latents).params, drawn.params, rtol=0, atol=0)
+    assert [group.shape for group in model.groups] == [(3, 2, 1), (2, 4, 2)]
+
+
+def test_the_log_ratio_is_that_of_flat_coordinates() -> None:
+    """Σ log p(z_i | z_>i) − log |∂z/∂ε|⁻¹ = log N(ε): the change of variables, its determinant from autograd."""
+    model, x = small_ladder(2), small_images("bernoulli", 1)
+    drawn = model.draw(x, 1)
+    epsilon = model.epsilon_of(*drawn.latents)[0, 0].detach()
+    jacobian = torch.autograd.functional.jacobian(
+        lambda e: torch.cat([z.flatten() for z in model.latents_at(e.unsqueeze(0))]), epsilon
+    )
+    log_p = sum(
+        p.log_prob(z.flatten(2))
+        for z, (_, p) in zip(drawn.latents, drawn.densities, strict=True)  # pyright: ignore
+    )
+    log_det = torch.linalg.slogdet(jacobian).logabsdet
+    torch.testing.assert_close(log_p[0, 0], model.log_prior(epsilon) - log_det)
+
+
+def test_the_analytic_kl_is_the_mean_of_the_sampled_one_and_layers_sum() -> None:
+    model, x = small_ladder(2), small_images("bernoulli", 2)
+    with torch.no_grad():
+        drawn = model.draw(x, 100_000, generator=torch.Generator().manual_seed(0))
+    for kl, ratio in zip(drawn.kl, drawn.log_ratio, strict=True):
+        difference = kl.sum(-1) + ratio
+        error = difference.std(0) / 100_000**0.5
+        assert (difference.mean(0).abs() < 4 * error).all()
+    torch.testing.assert_close(drawn.log_weight, drawn.log_likelihood + drawn.log_ratio[0] + drawn.log_ratio[1])
+
+
+def test_precision_weighted_merge_by_hand() -> None:
+    """1/σ² = 1/s² + 1/σ_p², mean σ² (m/s² + μ_p/σ_p²)."""
+    model, x = small_ladder(2, merge="precision"), small_images("bernoulli", 2)
+    with torch.no_grad():
+        encoding = model.encode(x)
+        drawn = model.draw(x, 3, encoding=encoding)
+        pair = drawn.densities[1]
+        assert pair is not None
+        q, p = pair
+        own = model._gaussian(model.inference[0](encoding.features[0]))  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(q, Gaussian)
+    precision = own.scale**-2 + p.scale**-2  # pyright: ignore
+    torch.testing.assert_close(q.scale, precision**-0.5)  # pyright: ignore
+    wanted = (own.mean * own.scale**-2 + p.mean * p.scale**-2) / precision  # pyright: ignore
+    torch.testing.assert_close(q.mean, wanted)
+
+
+def test_layers_at_their_mode_shared_given_and_cooled() -> None:
+    model, generator = odd_ladder(), torch.Generator()
+    with torch.no_grad():
+        still = model.sample(4, generator.manual_seed(0), mode_layers=(1, 2)).params
+        torch.testing.assert_close(still, model.sample(4, temperature=0.0).params)
+        assert (still == still[:1]).all()
+        shared = model.sample(4, generator.manual_seed(0), constant_layers=(2,), mode_layers=(1,)).params
+        torch.testing.assert_close(shared, shared[:1].expand_as(shared))
+        assert not torch.allclose(shared[0], still[0])
+        z_top, z_bottom = model.latents_at(model.sample_prior(4, generator.manual_seed(3)))
+        given = model.sample(4, latents={2: z_top, 1: z_bottom})
+        torch.testing.assert_close(given.params, model.decode(z_top, z_bottom).params)
+        free = model.sample(4, generator.manual_seed(3)).params
+        torch.testing.assert_close(free, given.params)
+    with pytest.raises(ValueError, match="expected layers from 1 to 2, the bottom first; got 0"):
+        model.sample(4, mode_layers=(0,))
+    with pytest.raises(ValueError, match=r"expected latents \(4, 3, 2, 1\) of layer 2; got \(4, 2, 4, 2\)"):
+        model.sample(4, latents={2: z_bottom})
+
+
+def test_a_single_layer_has_a_gaussian_base() -> None:
+    model, x = small_ladder(1), small_images("bernoulli", 2)
+    encoding = model.encode(x)
+    base = model.base(encoding)
+    assert base is not None
+    noise = torch.randn(50, 2, 1)
+    drawn = model.draw(x, 50, encoding=encoding, noise=noise)
+    torch.testing.assert_close(base.sample(noise), model.epsilon_of(*drawn.latents))
+    assert small_ladder(2).base(small_ladder(2).encode(x)) is None
+
+
+def test_gradients_reach_every_parameter() -> None:
+    model, x = odd_ladder(normalization="weight"), torch.rand(4, 1, 9, 7).round()
+    model.draw(x, 2).log_weight.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_refusals() -> None:
+    for options, message in (
+        ({"latent_channels": ()}, r"model\.latent_channels: got \[\]"),
+        ({"downsample": (1, 1)}, r"model\.downsample: got 2 numbers; there are 3 layers"),
+        ({"downsample": (3, 0, 0)}, "a layer is to halve its maps 3 times and has 2 blocks"),
+        ({"kernel_size": 2}, r"model\.kernel_size: got 2"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            Ladder((1, 8, 8), **options)
+    model, x = odd_ladder(), torch.rand(2, 1, 9, 7)
+    with pytest.raises(ValueError, match="expected noise"):
+        model.draw(x, 2, noise=torch.zeros(2, 2, 3))
+    with pytest.raises(ValueError, match="through detached weights"):
+        model.draw(x, 2, stop_density=True)
+    with pytest.raises(ValueError, match=r"expected latents \(\*rows, z, H, W\)"):
+        model.decode(torch.zeros(1, 3, 2, 1))
