@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.toy import ToySplit, equal, run, toy_model, weights
+from tests.training.toy import IMAGE_SHAPE, ToySplit, equal, run, toy_model, weights
+from tightbound.core import Model
 from tightbound.errors import CheckpointError
+from tightbound.models import Ladder
 from tightbound.registry import Factory
 from tightbound.training import checkpoint as files
 from tightbound.training import session
+from tightbound.training.dropout import masks_of
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -150,3 +153,38 @@ def test_another_machine_is_one_warning(tmp_path: Path, monkeypatch: pytest.Monk
     warnings = [line for line in (tmp_path / "log.txt").read_text().splitlines() if "warning:" in line]
     assert len(warnings) == 1
     assert f"torch {torch.__version__} -> 9.9, threads {torch.get_num_threads()} -> 64" in warnings[0]
+
+
+def _ladder_with_dropout() -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return Ladder(IMAGE_SHAPE, latent_channels=(2,), channels=4, blocks=1, dropout=0.5)
+
+
+def test_dropout_is_a_function_of_the_step_whatever_else_draws(tmp_path: Path) -> None:
+    """Two runs and one that was cut end with the same bits; PyTorch's own generator is left as it was."""
+    ended = []
+    for name in ("one", "other"):
+        model = _ladder_with_dropout()
+        torch.manual_seed(len(name))
+        before = torch.get_rng_state()
+        run(tmp_path / name, model, checkpoint_every=4)
+        assert torch.equal(torch.get_rng_state(), before)
+        ended.append(weights(model))
+    with pytest.raises(_StoppedError):
+        run(tmp_path / "cut", _ladder_with_dropout(), split=_Failing(6), checkpoint_every=4)
+    resumed = _ladder_with_dropout()
+    run(tmp_path / "cut", resumed, checkpoint_every=4, resume=True)
+    assert equal(ended[0], ended[1])
+    assert equal(ended[0], weights(resumed))
+
+
+def test_dropout_differs_from_step_to_step() -> None:
+    model = torch.nn.Dropout(0.5)
+    masks = masks_of(model, seed=0, rank=0, device=torch.device("cpu"))
+    drawn = []
+    for step in (0, 1, 0):
+        with masks(step):
+            drawn.append(model(torch.ones(1000)))
+    assert torch.equal(drawn[0], drawn[2])
+    assert 400 < int((drawn[0] != drawn[1]).sum()) < 600

@@ -163,7 +163,8 @@ def train(
         while counters.step < total_steps and not counters.stopped_early:
             x, noise = session.batches(counters.step)
             rate = session.learning_rate(counters.step)
-            loss = session.forward_backward(x, noise, _position(session, steps_per_epoch))
+            with session.masks(counters.step):
+                loss = session.forward_backward(x, noise, _position(session, steps_per_epoch))
             outcome = update(loss.value, rate)
             meter.add(_logged(loss, outcome.gradient_norm), outcome.finite)
             counters.step += 1

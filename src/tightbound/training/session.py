@@ -19,6 +19,7 @@ from tightbound.training.averaging import MovingAverage
 from tightbound.training.batches import Batches, Images
 from tightbound.training.compilation import ForwardBackward
 from tightbound.training.decisions import Decisions, Layers
+from tightbound.training.dropout import Masks, masks_of
 from tightbound.training.metrics import Meter
 from tightbound.training.optimizers import OptimizerOptions
 from tightbound.training.precision import dtype_of, full_precision, place
@@ -46,6 +47,7 @@ class Session:
         world_size: number of processes.
         fixed: settings that must be the same on resume for the data to go on where they were.
         initialized: which layers' weights were just scaled by the first batch; None for none.
+        masks: what dropout draws from at a step.
     """
 
     live: Live
@@ -58,6 +60,7 @@ class Session:
     world_size: int
     fixed: Mapping[str, Any]
     initialized: Layers | None
+    masks: Masks
 
     def context(self) -> dict[str, Any]:
         """What a checkpoint's header says beside the counters."""
@@ -135,8 +138,9 @@ def assemble(
         channels_last=decisions.channels_last,
     )
     layers = decisions.initialize if found is None and initialize is not None else None
+    masks = masks_of(model, seed=settings.seed, rank=rank, device=device)
     if initialize is not None and layers is not None:
-        with full_precision(model):
+        with full_precision(model), masks_of(model, seed=settings.seed, rank=0, device=device)(-1):
             initialize(model, *batches()(0), layers == "weight_normalized")
 
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -170,6 +174,7 @@ def assemble(
         world_size=world_size,
         fixed=fixed,
         initialized=layers,
+        masks=masks,
     )
 
 
