@@ -398,6 +398,21 @@ class Model(Component):
             stop_density: see ``Posterior.propose``.
         """
 
+    def noise_for(
+        self, x: Tensor, num_samples: int, noise: Tensor | None, generator: torch.Generator | None
+    ) -> Float[Tensor, "K B N"]:
+        """The noise of a draw: as given, or made from the generator.
+
+        Raises:
+            ValueError: given noise of another shape.
+        """
+        shape = (num_samples, len(x), self.noise_size)
+        if noise is None:
+            return torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        if noise.shape != shape:
+            raise ValueError(f"expected noise (K, B, noise_size) = {shape}; got {tuple(noise.shape)}")
+        return noise
+
     @abstractmethod
     def log_prior(self, epsilon: Float[Tensor, "*rows E"], encoding: Encoding | None = None) -> Float[Tensor, "*rows"]:
         """The prior's log-density in flat coordinates.

@@ -41,7 +41,10 @@ class LinearLadder(Ladder):
     def affine(self) -> tuple[Tensor, Tensor]:
         """W and b."""
         zero = torch.zeros(self.noise_size)
-        pixels = lambda e: self.params_at(e.unsqueeze(0))[0].flatten()  # noqa: E731
+
+        def pixels(e: Tensor) -> Tensor:
+            return self.params_at(e.unsqueeze(0))[0].flatten()
+
         return torch.func.jacrev(pixels)(zero), pixels(zero)
 
     def log_evidence(self, x: Tensor) -> Tensor:

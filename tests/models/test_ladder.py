@@ -74,6 +74,17 @@ def test_flat_coordinates_are_the_latents_whitened() -> None:
     assert [group.shape for group in model.groups] == [(3, 2, 1), (2, 4, 2)]
 
 
+def test_padding_is_centered_and_cropped_again() -> None:
+    """9 × 7 in 16 × 8: 3 rows above, 4 below, none left, 1 right; the pixels are those of the output there."""
+    model, maps = odd_ladder(), torch.randn(2, 4, 8, 4)
+    assert model.padding == (0, 1, 3, 4)
+    with torch.no_grad():
+        whole = model.output(maps)
+        cropped = model._params(maps, (1, 2))  # pyright: ignore[reportPrivateUsage]
+    assert whole.shape == (2, 1, 16, 8)
+    torch.testing.assert_close(cropped[0], whole[:, :, 3:12, 0:7], rtol=0, atol=0)
+
+
 def test_the_log_ratio_is_that_of_flat_coordinates() -> None:
     """Σ log p(z_i | z_>i) − log |∂z/∂ε|⁻¹ = log N(ε): the change of variables, its determinant from autograd."""
     model, x = small_ladder(2), small_images("bernoulli", 1)

@@ -167,11 +167,8 @@ class Ladder(Model):
         if stop_density:
             raise ValueError("a ladder's density through detached weights is not to be had")
         encoding = self.encode(x) if encoding is None else encoding
-        shape = (num_samples, len(x), self.noise_size)
-        if noise is None:
-            noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-        elif noise.shape != shape:
-            raise ValueError(f"expected noise (K, B, noise_size) = {shape}; got {tuple(noise.shape)}")
+        noise = self.noise_for(x, num_samples, noise, generator)
+        shape = noise.shape
         latents, ratios, densities = [], [], []
         above = None
         for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):

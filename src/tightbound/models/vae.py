@@ -90,11 +90,7 @@ class VAE(Model):
     ) -> Draw:
         """K independent weighted posterior samples of each image; see ``Model.draw``."""
         encoding = self.encode(x) if encoding is None else encoding
-        shape = (num_samples, len(x), self.noise_size)
-        if noise is None:
-            noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-        elif noise.shape != shape:
-            raise ValueError(f"expected noise (K, B, noise_size) = {shape}; got {tuple(noise.shape)}")
+        noise = self.noise_for(x, num_samples, noise, generator)
         z, log_q, q = self.posterior.propose(
             encoding.features,
             num_samples,

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from tightbound.numerics import generator_for
+
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 Masks = Callable[[int], AbstractContextManager[None]]  # of a step, counted from 0; -1 is before the first
 
@@ -19,7 +20,7 @@ def masks_of(model: nn.Module, *, seed: int, rank: int, device: torch.device) ->
 
     Afterwards they are as they were. Where nothing is dropped, nothing is done.
     """
-    if not any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules()):
+    if not any(isinstance(module, _DROPOUT) and module.p > 0 for module in model.modules()):
         return lambda step: nullcontext()
 
     @contextmanager
