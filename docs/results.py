@@ -216,7 +216,9 @@ def test_image_lines(names: Sequence[str], rows: Rows) -> Iterator[str]:
         seeds = list(rows[name].values())
         samples = seeds[0]["evaluations"][0]["samples"]
         tested = [number(Quantity(metric, "test"), seeds) for metric in metrics]
-        bound = f"{number(Quantity('nll', 'test', samples), seeds)} (K = {count(samples)})"
+        precision = seeds[0]["evaluations"][0].get("precision")
+        how = f"K = {count(samples)}" + (f", {precision}" if precision else "")
+        bound = f"{number(Quantity('nll', 'test', samples), seeds)} ({how})"
         images = count(seeds[0]["evaluations"][0]["images"])
         yield cells(f"`{name}`", images, *tested, bound, last_steps_text(seeds, "elbo"), links(seeds))
 

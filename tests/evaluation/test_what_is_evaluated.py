@@ -56,6 +56,7 @@ ROW_KEYS = {
     "checkpoint",
     "device",
     "threads",
+    "precision",
     "protocol",
 }
 

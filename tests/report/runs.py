@@ -63,6 +63,7 @@ RESOLVED = {
     "measure": "probability",
     "versions": {"torch": "2.13.0"},
     "threads": 2,
+    "precision": None,
     "machine": "Linux x86_64",
 }
 

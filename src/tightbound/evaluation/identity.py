@@ -16,11 +16,13 @@ Row = Mapping[str, Any]
 def identity(row: Row) -> dict[str, Any]:
     """The settings of a row; two rows that agree in them are one evaluation made twice.
 
-    Of chains also how they were annealed, and on how many simulated images that was certified.
+    Of chains also how they were annealed, and on how many simulated images that was certified; of rounded network
+    bodies their precision.
     """
     found = {key: row.get(key) for key in COMMON}
     annealing, simulated = row.get("annealing") or {}, row.get("simulated") or {}
     found |= {key: annealing[key] for key in ANNEALING if key in annealing}
+    found |= {"precision": row["precision"]} if row.get("precision") else {}
     return found | ({"simulated": simulated["images"]} if "images" in simulated else {})
 
 
@@ -29,6 +31,7 @@ def file_stem(row: Row) -> str:
     settings = identity(row)
     method, split, samples, images, seed, checkpoint = (settings.pop(key) for key in COMMON)
     name = f"{method}-{split}-k{samples}-n{images}-seed{seed}-{checkpoint}"
+    name += f"-{settings.pop('precision')}" if "precision" in settings else ""
     if not settings:
         return name
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=3).hexdigest()

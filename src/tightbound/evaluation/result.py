@@ -67,6 +67,7 @@ class Estimate:
         seconds: wall time.
         device: where it ran.
         threads: of the processor it ran on; filled in by the caller too.
+        precision: of the network bodies where it was less than float32: ``"bf16"``; filled in by the caller too.
         split: of the data; the caller knows it, as it does ``checkpoint`` and ``protocol`` (``dataclasses.replace``).
         checkpoint: the weights used.
         protocol: how the pixels were made, in words.
@@ -110,6 +111,7 @@ class Estimate:
     seconds: float | None = None
     device: str | None = None
     threads: int | None = None
+    precision: str | None = None
     split: str | None = None
     checkpoint: str | None = None
     protocol: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from tightbound.errors import RunError
 
-_MEASURED = ("split", "samples", "images", "seed", "protocol", "measure")
+_MEASURED = ("split", "samples", "images", "seed", "protocol", "measure", "precision")
 _PLACES = ("path", "in_memory")  # where the data were, which says nothing of what they are
 
 Row = Mapping[str, Any]

@@ -88,6 +88,7 @@ def evaluate_run(
         is_likelihood=measure != "not a likelihood",
         progress=progress,
     )
+    labels += () if estimate.precision is None else (f"network bodies in {estimate.precision}",)
     name = "data" if data is not None else options["split"]
     return dataclasses.replace(
         estimate,

@@ -5,7 +5,7 @@ from tightbound.training.checkpoint import Checkpoint, load_weights
 from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.lock import run_lock
 from tightbound.training.loop import InterruptedTrainingError, TrainingResult, train
-from tightbound.training.precision import dtype_of, full_precision, place
+from tightbound.training.precision import autocast, dtype_of, full_precision, place
 from tightbound.training.settings import TrainingSettings
 from tightbound.training.step import TrainingStep
 
@@ -16,6 +16,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "TrainingStep",
+    "autocast",
     "decide",
     "dtype_of",
     "full_precision",

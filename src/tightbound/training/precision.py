@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +90,17 @@ def _networks(model: nn.Module) -> list[Any]:
 
 
 @contextmanager
-def full_precision(model: nn.Module) -> Iterator[None]:
-    """Inside, no network enters autocast: what is evaluated is float32 or better."""
+def autocast(model: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
+    """Inside, every network enters autocast to ``dtype``; None: no network does, and all is float32 or better."""
     kept = [(network, network.autocast_dtype) for network in _networks(model)]
-    set_autocast(model, None)
+    set_autocast(model, dtype)
     try:
         yield
     finally:
-        for network, dtype in kept:
-            network.autocast_dtype = dtype
+        for network, dtype_before in kept:
+            network.autocast_dtype = dtype_before
+
+
+def full_precision(model: nn.Module) -> AbstractContextManager[None]:
+    """Inside, no network enters autocast: what is evaluated is float32 or better."""
+    return autocast(model, None)
