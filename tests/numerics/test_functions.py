@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tightbound.numerics import (
+    EvaluationNoise,
     evaluation_noise,
     generator_for,
     gradient,
@@ -86,6 +87,17 @@ def test_evaluation_noise_does_not_depend_on_the_cut() -> None:
     error = 1 / whole.numel() ** 0.5
     assert abs(whole.mean()) < 4 * error
     assert abs(whole.var() - 1) < 4 * 2**0.5 * error
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_of_many_latents_is_drawn_a_few_samples_at_a_time_and_is_as_if_drawn_at_once(dtype: torch.dtype) -> None:
+    size = 1001
+    generators = [generator_for(3, "evaluation noise", tile, 1) for tile in (1, 2)]
+    at_once = torch.cat([torch.randn(256, 32, size, generator=g, dtype=dtype) for g in generators], 1)[:, 8:-1]
+    noise = EvaluationNoise(3, range(40, 95), 1, size, dtype=dtype)
+    pieces = [noise.take(count) for count in (1, 6, 90, 3, 156)]
+    assert torch.equal(torch.cat(pieces), at_once)
+    assert torch.equal(evaluation_noise(3, range(50, 60), range(300, 310), size, dtype=dtype), at_once[44:54, 10:20])
 
 
 def test_evaluation_noise_refuses_to_cross_a_block() -> None:

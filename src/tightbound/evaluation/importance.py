@@ -18,7 +18,7 @@ from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.source import Images, Source, measure_of
 from tightbound.evaluation.tile import Tile
 from tightbound.evaluation.units import GroupTotals
-from tightbound.numerics import NOISE_SAMPLE_BLOCK, evaluation_noise
+from tightbound.numerics import NOISE_SAMPLE_BLOCK, EvaluationNoise
 
 
 def importance(
@@ -103,11 +103,12 @@ def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int
     calls = [(rows, x[rows.start : rows.stop]) for rows in spans(0, len(x), plan.images_per_call)]
     encodings = [model.encode(images) for _, images in calls]
     for block in spans(0, num_samples, NOISE_SAMPLE_BLOCK):
-        noise = evaluation_noise(seed, span, block, model.noise_size, device=x.device, dtype=x.dtype)
-        for (rows, images), encoding in zip(calls, encodings, strict=True):
-            for samples in spans(block.start, block.stop, plan.samples_per_call):
-                first = samples.start - block.start
-                part = noise[first : first + len(samples), rows.start : rows.stop].contiguous()
+        number = block.start // NOISE_SAMPLE_BLOCK
+        noise = EvaluationNoise(seed, span, number, model.noise_size, device=x.device, dtype=x.dtype)
+        for samples in spans(block.start, block.stop, plan.samples_per_call):
+            drawn = noise.take(len(samples))
+            for (rows, images), encoding in zip(calls, encodings, strict=True):
+                part = drawn[:, rows.start : rows.stop].contiguous()
                 draw = model.draw(images, len(samples), encoding=encoding, noise=part)
                 tile.add(draw, samples, rows)
     return tile

@@ -14,7 +14,13 @@ from tightbound.numerics.hamiltonian import (
 from tightbound.numerics.log_space import log_mean_exp
 from tightbound.numerics.logistic import logistic_log_mass
 from tightbound.numerics.mixture import mixture_log_prob, mixture_sample
-from tightbound.numerics.noise import NOISE_IMAGE_TILE, NOISE_SAMPLE_BLOCK, evaluation_noise, generator_for
+from tightbound.numerics.noise import (
+    NOISE_IMAGE_TILE,
+    NOISE_SAMPLE_BLOCK,
+    EvaluationNoise,
+    evaluation_noise,
+    generator_for,
+)
 from tightbound.numerics.orthogonal import orthonormal_columns, reflections
 from tightbound.numerics.scales import soft_clamp, soft_floor
 from tightbound.numerics.triangular import num_strictly_lower, unit_lower
@@ -23,6 +29,7 @@ __all__ = [
     "NOISE_IMAGE_TILE",
     "NOISE_SAMPLE_BLOCK",
     "Density",
+    "EvaluationNoise",
     "Gaussian",
     "HMCInfo",
     "Local",
