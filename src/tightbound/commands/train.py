@@ -86,5 +86,6 @@ def _resuming(recipe: str, overrides: Sequence[str], folder: Path, evaluate: boo
 def evaluate_each(run: Run, wanted: Iterable[Factory]) -> None:
     """Evaluates a run with each of these settings and keeps the numbers in it."""
     for settings in wanted:
-        say(f"evaluating: {settings.kind}, {settings.options['samples']:,} samples an image")
+        samples = "" if settings.kind == "probe" else f", {settings.options['samples']:,} samples an image"
+        say(f"evaluating: {settings.kind}{samples}")
         run.add_evaluation(evaluate_run(run, settings, progress=counter("evaluating")))

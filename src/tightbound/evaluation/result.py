@@ -153,8 +153,8 @@ class Estimate:
 
     def to_row(self) -> dict[str, Any]:
         """The row of ``evaluation.json`` and ``--json``: JSON types only, null for None and for what is not finite."""
-        row = {item.name: _json(getattr(self, item.name)) for item in fields(self) if item.name != "per_image"}
-        row["images_per_second"] = _json(self.images_per_second)
+        row = {item.name: to_json(getattr(self, item.name)) for item in fields(self) if item.name != "per_image"}
+        row["images_per_second"] = to_json(self.images_per_second)
         row["is_likelihood"] = self.is_likelihood
         row["sentence"] = self.sentence
         return row
@@ -216,11 +216,12 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """JSON types only; null for what is not finite."""
     if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
+        return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, float):
         return _known(value)
     return value

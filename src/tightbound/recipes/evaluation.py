@@ -1,19 +1,20 @@
 """The `evaluation:` section of a recipe: each method with its keys, and how it is called.
 
-A new evaluator is one registered class here whose call returns an ``Estimate``.
+A new evaluator is one registered class here whose call returns an ``Estimate``. One that sets ``needs_training_images``
+is also handed the labeled training images, as ``train``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from tightbound.core import Model
-from tightbound.evaluation import Annealing, Estimate, Source, annealed, bidirectional, importance
-from tightbound.registry import register
+from tightbound.evaluation import Annealing, Estimate, Probed, Source, annealed, bidirectional, importance, linear_probe
+from tightbound.registry import Factory, find, register
 
 SplitName = Literal["test", "validation", "train"]
 Checkpoint = Literal["auto", "last", "best"]
@@ -139,3 +140,41 @@ class Bidirectional(_Annealing):
         common: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "is_likelihood": is_likelihood}
         common |= {"simulated": self.simulated, "progress": progress}
         return bidirectional(model, source, self.samples, self._chosen(self.start), **common)
+
+
+@register("evaluation", "probe")
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A linear probe: how often the labels of images can be read off their posterior means. No estimate of log p(x).
+
+    Args:
+        samples: K of the posterior means, where they have no closed form.
+        C: inverse strength of the L2 penalty, on features of variance 1.
+        train_limit: the probe is fitted to so many training images, a random choice; null for all.
+        split: of the data, to score the probe on.
+        limit: the first so many images of it only; null for all.
+        seed: of the samples, of that choice, and of the pixels' own noise.
+        checkpoint: weights; ``auto`` is the best on validation images where some were kept apart, else the last.
+    """
+
+    needs_training_images: ClassVar[bool] = True
+
+    samples: Annotated[int, Ge(1)] = 16
+    C: Annotated[float, Gt(0)] = 1.0
+    train_limit: Annotated[int, Ge(2)] | None = 10_000
+    split: Literal["test", "validation"] = "test"
+    limit: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0)] = 0
+    checkpoint: Checkpoint = "auto"
+
+    def __call__(
+        self, model: Model, source: Source, *, train: Source, is_likelihood: bool = True, progress: Progress = None
+    ) -> Probed:
+        """The accuracy on ``source``; see ``evaluation.linear_probe``. Whether p(x) is a likelihood does not matter."""
+        options: dict[str, Any] = {"C": self.C, "train_limit": self.train_limit, "seed": self.seed}
+        return linear_probe(model, train, source, self.samples, limit=self.limit, progress=progress, **options)
+
+
+def needs_training_images(settings: Factory) -> bool:
+    """Whether a method is also handed labeled training images."""
+    return bool(getattr(find(settings.family, settings.kind).target, "needs_training_images", False))
