@@ -111,6 +111,29 @@ def test_bidirectional_prints_the_gap_and_whose_it_is(tightbound, copied):
     assert "8 chains of 12 temperatures" in text
 
 
+def test_an_annealing_that_would_take_too_long_is_refused_before_it_begins(tightbound, copied):
+    before = (copied / "evaluation.json").read_text()
+    given = ("evaluate", copied, "--method", "bidirectional", "--samples", 3, "simulated=7", *ANNEALING)
+    result = tightbound(*given, "most_hours=1e-9")
+    assert result.exit_code == 2
+    work = "5 images (and 7 simulated, both ways) × 3 chains × 12 temperatures × 2 leapfrog steps"
+    assert result.stderr.startswith(f"error: most_hours: {work} would take about ")
+    assert "hint: the pilot alone takes about " in result.stderr
+    assert (copied / "evaluation.json").read_text() == before
+    result = tightbound(*given, "most_hours=null", "--json")
+    assert f"annealing {work}: about " in result.stderr
+    assert json.loads(result.stdout)["predicted_seconds"] > 0
+
+
+def test_a_refused_evaluation_leaves_a_training_its_others_and_its_report(tightbound, tmp_path):
+    wanted = "[{method: annealed, most_hours: 1.0e-9}, {method: importance, samples: 30, limit: 12}]"
+    result = tightbound("train", "digits-vae", *TINY, f"evaluation={wanted}", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "error: most_hours: 300 images × 16 chains × 500 temperatures × 10 leapfrog steps" in result.stderr
+    assert [row["method"] for row in open_run(tmp_path / "run").evaluations()] == ["importance"]
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 def test_a_probe_is_printed_kept_and_reported_beside_what_bounds_log_p(tightbound, copied):
     """Another C is another probe; the probe is never the page's main number."""
     before = read_run(copied).main

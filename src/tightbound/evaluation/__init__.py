@@ -14,6 +14,7 @@ from tightbound.evaluation.diagnostics import (
     jackknife_standard_error,
     variance_of_means,
 )
+from tightbound.evaluation.forecast import MOST_HOURS, Forecast
 from tightbound.evaluation.importance import importance
 from tightbound.evaluation.pareto import PARETO_K_LIMIT, pareto_k
 from tightbound.evaluation.pilot import Annealing
@@ -23,9 +24,11 @@ from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.source import Source
 
 __all__ = [
+    "MOST_HOURS",
     "PARETO_K_LIMIT",
     "Annealing",
     "Estimate",
+    "Forecast",
     "Probed",
     "Source",
     "active_mask",

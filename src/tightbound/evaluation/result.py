@@ -65,6 +65,7 @@ class Estimate:
             ``acceptance_by_temperature`` and ``log_weight_variance`` (over chains, of the log-weight accumulated so
             far, mean over images).
         seconds: wall time.
+        predicted_seconds: of annealed and bidirectional evaluation, what was predicted before it began.
         device: where it ran.
         threads: of the processor it ran on; filled in by the caller too.
         split: of the data; the caller knows it, as it does ``checkpoint`` and ``protocol`` (``dataclasses.replace``).
@@ -108,6 +109,7 @@ class Estimate:
     simulated: Mapping[str, Any] | None = None
     annealing: Mapping[str, Any] | None = None
     seconds: float | None = None
+    predicted_seconds: float | None = None
     device: str | None = None
     threads: int | None = None
     split: str | None = None

@@ -13,7 +13,7 @@ from tightbound.core import Model
 from tightbound.data import DataSettings, Split, data_of, split_of
 from tightbound.errors import DataError, RecipeError
 from tightbound.evaluation import Estimate, Probed
-from tightbound.recipes.evaluation import Progress, needs_training_images
+from tightbound.recipes.evaluation import Progress, Say, needs_training_images
 from tightbound.recipes.facts import DataFacts, check_likelihood
 from tightbound.recipes.run import Run
 from tightbound.recipes.sections import read_component
@@ -65,6 +65,7 @@ def evaluate_run(
     device: str = "auto",
     model: Model | None = None,
     progress: Progress = None,
+    say: Say = None,
 ) -> Estimate | Probed:
     """Evaluates a run; what it is and of what is filled in. Nothing is written.
 
@@ -75,6 +76,7 @@ def evaluate_run(
         device: where.
         model: the run's model, if it is loaded already.
         progress: called with images done and images in all.
+        say: told before it begins how long it will take, by a method that knows.
     """
     options = settings.options
     if needs_training_images(settings):
@@ -92,6 +94,7 @@ def evaluate_run(
         **{name: part.to(there) for name, part in parts.items()},
         is_likelihood=measure != "not a likelihood",
         progress=progress,
+        say=say,
     )
     name = "data" if data is not None else options["split"]
     return dataclasses.replace(

@@ -1,7 +1,7 @@
 """The `evaluation:` section of a recipe: each method with its keys, and how it is called.
 
 A new evaluator is one registered class here whose call returns an ``Estimate``. One that sets ``needs_training_images``
-is also handed the labeled training images, as ``train``.
+is also handed the labeled training images, as ``train``. What it does with ``progress`` and ``say`` is its own matter.
 """
 
 from __future__ import annotations
@@ -13,12 +13,23 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from tightbound.core import Model
-from tightbound.evaluation import Annealing, Estimate, Probed, Source, annealed, bidirectional, importance, linear_probe
+from tightbound.evaluation import (
+    MOST_HOURS,
+    Annealing,
+    Estimate,
+    Probed,
+    Source,
+    annealed,
+    bidirectional,
+    importance,
+    linear_probe,
+)
 from tightbound.registry import Factory, find, register
 
 SplitName = Literal["test", "validation", "train"]
 Checkpoint = Literal["auto", "last", "best"]
 Progress = Callable[[float, int], None] | None
+Say = Callable[[str], None] | None
 
 
 @register("evaluation", "importance")
@@ -41,7 +52,7 @@ class Importance:
     checkpoint: Checkpoint = "auto"
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None
+        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.importance``."""
         return importance(
@@ -69,6 +80,12 @@ class _Annealing:
     limit: Annotated[int, Ge(1)] | None = None
     seed: Annotated[int, Ge(0)] = 0
     checkpoint: Checkpoint = "auto"
+    most_hours: Annotated[float, Gt(0)] | None = MOST_HOURS
+
+    def _common(self, is_likelihood: bool, progress: Progress, say: Say) -> dict[str, Any]:
+        """What both methods are called with."""
+        chosen = {"seed": self.seed, "limit": self.limit, "most_hours": self.most_hours}
+        return {**chosen, "is_likelihood": is_likelihood, "progress": progress, "say": say}
 
     def _chosen(self, start: Literal["prior", "base", "posterior"]) -> Annealing:
         return Annealing(
@@ -97,17 +114,18 @@ class Annealed(_Annealing):
         limit: the first so many images only; null for all.
         seed: of the chains and of the pixels' own noise.
         checkpoint: weights; ``auto`` is the best on validation images where some were kept apart, else the last.
+        most_hours: what would take longer, by one timed transition, is refused before it begins; null for no limit.
         start: ``prior``, ``base`` (the posterior's base Gaussian), or ``posterior`` (in the noise of its draws).
     """
 
     start: Literal["prior", "base", "posterior"] = "prior"
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None
+        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.annealed``."""
-        common: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "is_likelihood": is_likelihood}
-        return annealed(model, source, self.samples, self._chosen(self.start), progress=progress, **common)
+        common = self._common(is_likelihood, progress, say)
+        return annealed(model, source, self.samples, self._chosen(self.start), **common)
 
 
 @register("evaluation", "bidirectional")
@@ -126,6 +144,7 @@ class Bidirectional(_Annealing):
         limit: the first so many images only; null for all.
         seed: of the chains, of the simulated images, and of the pixels' own noise.
         checkpoint: weights; ``auto`` is the best on validation images where some were kept apart, else the last.
+        most_hours: what would take longer, by one timed transition, is refused before it begins; null for no limit.
         start: ``prior``, or ``base`` (the posterior's base Gaussian).
         simulated: images drawn from the model; null for as many as are evaluated, at most 100.
     """
@@ -134,12 +153,11 @@ class Bidirectional(_Annealing):
     simulated: Annotated[int, Ge(1)] | None = None
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None
+        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.bidirectional``."""
-        common: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "is_likelihood": is_likelihood}
-        common |= {"simulated": self.simulated, "progress": progress}
-        return bidirectional(model, source, self.samples, self._chosen(self.start), **common)
+        common = self._common(is_likelihood, progress, say)
+        return bidirectional(model, source, self.samples, self._chosen(self.start), simulated=self.simulated, **common)
 
 
 @register("evaluation", "probe")
@@ -168,7 +186,14 @@ class Probe:
     checkpoint: Checkpoint = "auto"
 
     def __call__(
-        self, model: Model, source: Source, *, train: Source, is_likelihood: bool = True, progress: Progress = None
+        self,
+        model: Model,
+        source: Source,
+        *,
+        train: Source,
+        is_likelihood: bool = True,
+        progress: Progress = None,
+        say: Say = None,
     ) -> Probed:
         """The accuracy on ``source``; see ``evaluation.linear_probe``. Whether p(x) is a likelihood does not matter."""
         options: dict[str, Any] = {"C": self.C, "train_limit": self.train_limit, "seed": self.seed}
