@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tightbound.core import Draw, Likelihood, Model, Objective, Posterior, Prior, Proposal
     from tightbound.data import DataSettings, load_data
     from tightbound.errors import DataError, RecipeError, RunError, TightboundError
-    from tightbound.evaluation import Estimate
+    from tightbound.evaluation import Estimate, Probed
     from tightbound.recipes.recipe import Recipe, load_recipe
     from tightbound.recipes.run import Run, open_run
     from tightbound.registry import register
@@ -34,6 +34,7 @@ __all__ = [
     "Objective",
     "Posterior",
     "Prior",
+    "Probed",
     "Proposal",
     "Recipe",
     "RecipeError",
@@ -54,7 +55,7 @@ _HOMES = {
     "core": ("Draw", "Likelihood", "Model", "Objective", "Posterior", "Prior", "Proposal"),
     "data": ("DataSettings", "load_data"),
     "errors": ("DataError", "RecipeError", "RunError", "TightboundError"),
-    "evaluation": ("Estimate",),
+    "evaluation": ("Estimate", "Probed"),
     "api": ("build", "evaluate", "load", "train"),
     "recipes.recipe": ("Recipe", "load_recipe"),
     "recipes.run": ("Run", "open_run"),

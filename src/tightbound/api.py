@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 
 from tightbound.core import Model
-from tightbound.evaluation import Estimate
+from tightbound.evaluation import Estimate, Probed
 from tightbound.recipes import build as building
 from tightbound.recipes import evaluate as evaluating
 from tightbound.recipes.build import Built
 from tightbound.recipes.components import load_components
+from tightbound.recipes.evaluation import needs_training_images
 from tightbound.recipes.facts import DataFacts, DataKind
 from tightbound.recipes.model_images import images_for
 from tightbound.recipes.recipe import Recipe, load_recipe
@@ -90,6 +91,18 @@ def load(run: str | Path, checkpoint: str = "auto", device: str = "cpu") -> Mode
     return open_run(run).model(checkpoint, device)
 
 
+@overload
+def evaluate(
+    model: Run | str | Path,
+    x: Any = None,
+    *,
+    method: Literal["probe"],
+    num_samples: int | None = None,
+    **options: Any,
+) -> Probed: ...
+
+
+@overload
 def evaluate(
     model: Model | Built | Run | str | Path,
     x: Any = None,
@@ -98,15 +111,26 @@ def evaluate(
     *,
     gray_protocol: bool = False,
     **options: Any,
-) -> Estimate:
-    """Bounds log p(x) of images, with the uncertainty of the number.
+) -> Estimate: ...
+
+
+def evaluate(
+    model: Model | Built | Run | str | Path,
+    x: Any = None,
+    method: str = "importance",
+    num_samples: int | None = None,
+    *,
+    gray_protocol: bool = False,
+    **options: Any,
+) -> Estimate | Probed:
+    """Bounds log p(x) of images, with the uncertainty of the number; or probes the latents for labels.
 
     Args:
         model: a model, what ``build`` gives, a run, or the path of one.
         x: images: floats (N, C, H, W) in [0, 1], or anything that ``train`` takes as data; None for the run's own.
             They must be on the grid of the model's likelihood; a run brings other images there as it did its own.
-        method: ``importance``, ``annealed`` or ``bidirectional``.
-        num_samples: K an image; of the latter two, chains.
+        method: ``importance``, ``annealed`` or ``bidirectional``; or ``probe``, of a run whose images have labels.
+        num_samples: K an image; of annealing, chains; of a probe, for means that have no closed form.
         gray_protocol: of a model alone: gray levels are scored under a Bernoulli, as some published protocols do;
             such numbers are labeled "not a likelihood". A run and what ``build`` gives know this by themselves.
         options: of the method, such as ``seed=1``, ``limit=100`` or ``temperatures=1000``.
@@ -122,6 +146,11 @@ def evaluate(
         raise TypeError("evaluate(model, x): a model alone has no images; give x, or a run")
     load_components()
     settings = evaluating.read_method(given)
+    if needs_training_images(settings):
+        raise TypeError(
+            f"evaluate(run, method={method!r}): a model alone has no training images; give a run, or call "
+            "evaluation.linear_probe(model, train, x) with splits that have labels"
+        )
     if isinstance(model, Built):
         model, gray_protocol = model.model, model.recipe.gray_protocol
     split, measure = images_for(model, x, gray_protocol)

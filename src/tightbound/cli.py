@@ -148,7 +148,11 @@ def evaluate(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the method: temperatures=500.")
     ] = None,
     method: Annotated[
-        str, typer.Option(metavar="importance|annealed|bidirectional", help="How log p(x) is estimated.")
+        str,
+        typer.Option(
+            metavar="importance|annealed|bidirectional|probe",
+            help="How log p(x) is estimated; probe: how often labels are read off the latents.",
+        ),
     ] = "importance",
     samples: Annotated[int | None, typer.Option(help="K an image; chains if annealed. [default: the method's]")] = None,
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,

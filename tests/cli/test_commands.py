@@ -111,6 +111,78 @@ def test_bidirectional_prints_the_gap_and_whose_it_is(tightbound, copied):
     assert "8 chains of 12 temperatures" in text
 
 
+def test_an_annealing_that_would_take_too_long_is_refused_before_it_begins(tightbound, copied):
+    before = (copied / "evaluation.json").read_text()
+    given = ("evaluate", copied, "--method", "bidirectional", "--samples", 3, "simulated=7", *ANNEALING)
+    result = tightbound(*given, "most_hours=1e-9")
+    assert result.exit_code == 2
+    work = "5 images (and 7 simulated, both ways) × 3 chains × 12 temperatures × 2 leapfrog steps"
+    assert result.stderr.startswith(f"error: most_hours: {work} would take about ")
+    assert "hint: the pilot alone takes about " in result.stderr
+    assert (copied / "evaluation.json").read_text() == before
+    result = tightbound(*given, "most_hours=null", "--json")
+    assert f"annealing {work}: about " in result.stderr
+    assert json.loads(result.stdout)["predicted_seconds"] > 0
+
+
+def test_a_refused_evaluation_leaves_a_training_its_others_and_its_report(tightbound, tmp_path):
+    wanted = "[{method: annealed, most_hours: 1.0e-9}, {method: importance, samples: 30, limit: 12}]"
+    result = tightbound("train", "digits-vae", *TINY, f"evaluation={wanted}", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "error: most_hours: 300 images × 16 chains × 500 temperatures × 10 leapfrog steps" in result.stderr
+    assert [row["method"] for row in open_run(tmp_path / "run").evaluations()] == ["importance"]
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_probe_is_printed_kept_and_reported_beside_what_bounds_log_p(tightbound, copied):
+    """Another C is another probe; the probe is never the page's main number."""
+    before = read_run(copied).main
+    for given in ((), ("C=0.1",), ("--limit", 50, "--json"), ("--limit", 50)):
+        result = tightbound("evaluate", copied, "--method", "probe", *given)
+        assert result.exit_code == 0, result.stderr
+    rows = [row for row in open_run(copied).evaluations() if row["method"] == "probe"]
+    assert [(row["probe"]["C"], row["images"]) for row in rows] == [(1, 300), (0.1, 300), (1, 50)]
+    assert len(list((copied / "evaluation").glob("probe-*.npz"))) == 3
+    row = rows[-1]
+    assert row["accuracy_error"] == pytest.approx((row["accuracy"] * (1 - row["accuracy"]) / 50) ** 0.5)
+    with np.load(next((copied / "evaluation").glob("probe-*-n50-*.npz"))) as arrays:
+        assert (arrays["predicted"] == arrays["label"]).mean() == row["accuracy"]
+    assert f"Probe  {100 * row['accuracy']:.1f} % ±" in result.stdout
+    assert "(3 features; " in result.stdout
+    assert "fitted to 64 training images." in result.stdout
+    found = read_run(copied)
+    assert (found.main is None) == (before is None)
+    assert found.main is not None
+    assert found.main.row["method"] == "importance"
+    assert len(found.probes) == 3
+    assert tightbound("report", copied).exit_code == 0
+    page = (copied / "report.html").read_text(encoding="utf-8")
+    assert page.count("<summary>Linear probe") == 3
+    assert f'<th scope="row">The latents</th><td>3</td><td>{100 * row["accuracy"]:.1f} % ±' in page
+    assert "Most frequent class, always" in page
+
+
+def test_a_probe_without_labels_is_bad_data(tightbound, copied, tmp_path):
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).integers(0, 17, (40, 8, 8), np.uint8))
+    result = tightbound("evaluate", copied, "--method", "probe", "--data", tmp_path / "mine.npy")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: expected a label for every image, as a probe reads labels off latents; the")
+    result = tightbound(
+        *("train", "digits-vae", *TINY, f"data.name={tmp_path / 'mine.npy'}", "data.train_limit=null"),
+        *("data.validation=4", "evaluation=[probe]", "--out", tmp_path / "run"),
+    )
+    assert result.exit_code == 3
+    assert "evaluation.0: method 'probe' needs labels, and mine.npy has none" in result.stderr
+
+
+def test_a_run_with_a_probe_alone_is_reported(tightbound, copied):
+    (copied / "evaluation.json").unlink()
+    shutil.rmtree(copied / "evaluation")
+    assert tightbound("evaluate", copied, "--method", "probe").exit_code == 0
+    assert tightbound("report", copied).exit_code == 0
+    assert "<summary>Linear probe" in (copied / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_run_with_an_annealed_evaluation_alone_is_reported(tightbound, copied):
     (copied / "evaluation.json").unlink()
     shutil.rmtree(copied / "evaluation")
@@ -204,7 +276,7 @@ def test_encode_writes_closed_form_means_and_samples_around_them(tightbound, cop
 
 
 def test_encode_without_a_closed_form_averages_samples_and_says_how_many(tightbound, copied, tmp_path, monkeypatch):
-    monkeypatch.setattr("tightbound.commands.encode._closed_mean", lambda model, encoding: None)
+    monkeypatch.setattr("tightbound.evaluation.codes.closed_mean", lambda model, encoding: None)
     out = tmp_path / "codes.npz"
     assert tightbound("encode", copied, "digits", "--out", out, "--samples", 70).exit_code == 0
     with np.load(out) as arrays:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tightbound.errors import RunError
+from tightbound.recipes.evaluate import evaluate_run, read_method
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.result_row import (
     find_evaluation,
@@ -76,6 +77,21 @@ def test_only_the_evaluations_that_the_recipe_asks_for_are_in_the_row(copied):
     row = result_row(with_checkouts(copied, None), "", commit=COMMIT)
     assert row["evaluations"] == [asked]
     assert row["value"] == asked["log_likelihood"]
+
+
+def test_a_probe_comes_last_whatever_the_recipe_says_and_alone_makes_no_row(copied):
+    main = copied.evaluations()[0]
+    settings = read_method({"method": "probe", "train_limit": 50, "limit": 40})
+    probed = evaluate_run(copied, settings)
+    copied.add_evaluation(probed)
+    asked = dataclasses.replace(copied.recipe, evaluation=(settings, *copied.recipe.evaluation))
+    run = dataclasses.replace(copied, recipe=asked)
+    row = result_row(with_checkouts(run, None), "", commit=COMMIT)
+    assert row["evaluations"] == [main, probed.to_row()]
+    assert row["value"] == main["log_likelihood"]
+    alone = dataclasses.replace(run, recipe=dataclasses.replace(asked, evaluation=(settings,)))
+    with pytest.raises(RunError, match=r"asks for no estimate of log p\(x\)"):
+        result_row(with_checkouts(alone, None), "", commit=COMMIT)
 
 
 @pytest.mark.parametrize(

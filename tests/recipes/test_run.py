@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from tests.data.files import write_image
 from tightbound import api
-from tightbound.errors import DataError, RunError
+from tightbound.errors import DataError, RecipeError, RunError
+from tightbound.evaluation import linear_probe
 from tightbound.recipes.evaluate import evaluate_run, open_images, read_method
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import arrays_name, open_run
@@ -112,6 +113,29 @@ def test_a_model_and_images_are_evaluated_as_the_run_is(trained):
 def test_a_model_without_images_is_refused(trained):
     with pytest.raises(TypeError, match="a model alone has no images"):
         api.evaluate(trained.model())
+
+
+def test_a_probe_is_fitted_to_the_training_images_of_the_data_that_it_is_scored_on(trained, tmp_path):
+    """The run keeps 64 training images; of other data, none of its limits."""
+    data = trained.data()
+    expected = linear_probe(trained.model("auto"), data.train, data.test, seed=3)
+    assert api.evaluate(trained, method="probe", seed=3).accuracy == expected.accuracy
+    mine = tmp_path / "mine.npz"
+    pixels, labels = data.test.images.pixels[:, 0].numpy(), data.test.labels.numpy()
+    np.savez(mine, x_train=pixels[:200], y_train=labels[:200], x_test=pixels[200:], y_test=labels[200:])
+    probed = evaluate_run(trained, read_method({"method": "probe"}), data=mine)
+    assert (probed.images, probed.probe["train_images"]) == (100, 180)  # a tenth of the 200 is for validation
+    np.testing.assert_array_equal(probed.per_image["label"], labels[200:])
+    with pytest.raises(TypeError, match="a model alone has no training images; give a run"):
+        api.evaluate(trained.build(), np.zeros((4, 8, 8), bool), "probe")
+
+
+def test_a_probe_on_the_images_that_it_is_fitted_to_is_refused(trained):
+    recipe = load_recipe(trained.resolved["recipe"], [{"data": {"train_split": "test"}}])
+    with pytest.raises(RecipeError, match=r"split: got 'test'; tiny was trained on these images"):
+        evaluate_run(
+            dataclasses.replace(trained, recipe=recipe, loaded=trained.data()), read_method({"method": "probe"})
+        )
 
 
 @pytest.mark.parametrize("prefix", ["", "tiny/"])

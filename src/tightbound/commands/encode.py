@@ -5,22 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 import typer
-from torch import Tensor
 
 from tightbound.commands.console import counter, say
 from tightbound.core import Model
 from tightbound.data import Split
 from tightbound.errors import RecipeError
-from tightbound.numerics import generator_for
+from tightbound.evaluation.codes import encode_images
+from tightbound.evaluation.source import Images
 from tightbound.recipes.evaluate import open_images
 from tightbound.recipes.files import write_arrays
 from tightbound.recipes.run import open_run
-from tightbound.report.codes import POSTERIOR_SAMPLES
-from tightbound.report.codes import closed_mean as _closed_mean
-
-_BATCH = 256
 
 
 def write_codes(
@@ -44,7 +39,7 @@ def write_codes(
     run = open_run(path)
     images = open_images(run, data, split)
     model = run.model(checkpoint, device or "auto")
-    arrays = encode_images(model, images, samples=samples, seed=seed)
+    arrays = code_arrays(model, images, samples=samples, seed=seed)
     arrays["index"] = np.arange(len(images))
     if images.labels is not None:
         arrays["label"] = images.labels.cpu().numpy()
@@ -53,36 +48,24 @@ def write_codes(
     typer.echo(out)
 
 
-@torch.no_grad()
-def encode_images(model: Model, images: Split, *, samples: int, seed: int) -> dict[str, np.ndarray]:
-    """Posterior means and samples of images; pixel noise and samples are functions of the seed.
+def code_arrays(model: Model, images: Split, *, samples: int, seed: int) -> dict[str, np.ndarray]:
+    """Posterior means and samples of images, float32; pixel noise and samples are functions of the seed.
 
     Returns:
         ``mean`` (N, D), ``samples`` (K, N, D) and ``mean_samples`` ().
     """
-    like, progress = next(model.parameters()), counter("encoding")
-    means: list[list[Tensor]] = []
-    drawn: list[list[Tensor]] = []
-    mean_samples = 0
-    for start in range(0, len(images), _BATCH):
-        x = images.fixed(start, start + _BATCH, seed).to(like)
-        encoding = model.encode(x)
-        closed = _closed_mean(model, encoding)
-        count = samples if closed is not None else max(samples, POSTERIOR_SAMPLES)
-        generator = generator_for(seed, "encode", start // _BATCH, device=like.device)
-        latents = [z.flatten(2) for z in model.draw(x, count, encoding=encoding, generator=generator).latents]
-        means.append([_cpu(z.mean(0)) for z in latents] if closed is None else [_cpu(closed)])
-        drawn.append([_cpu(z[:samples]) for z in latents])
-        mean_samples = 0 if closed is not None else count
-        progress(start + len(x), len(images))
-    names = [""] if len(means[0]) == 1 else [f"_{level}" for level in range(len(means[0]))]
-    arrays = {f"mean{n}": torch.cat([m[i] for m in means]).numpy() for i, n in enumerate(names)}
-    arrays |= {f"samples{n}": torch.cat([z[i] for z in drawn], dim=1).numpy() for i, n in enumerate(names)}
-    return arrays | {"mean_samples": np.array(mean_samples)}
-
-
-def _cpu(value: Tensor) -> Tensor:
-    return value.float().cpu()
+    show = counter("encoding")
+    codes = encode_images(
+        model,
+        Images(model, images, seed),
+        samples=samples,
+        seed=seed,
+        progress=lambda done: show(done, len(images)),
+    )
+    names = [""] if len(codes.means) == 1 else [f"_{level}" for level in range(len(codes.means))]
+    arrays = {f"mean{n}": mean.float().numpy() for n, mean in zip(names, codes.means, strict=True)}
+    arrays |= {f"samples{n}": z.float().numpy() for n, z in zip(names, codes.samples, strict=True)}
+    return arrays | {"mean_samples": np.array(codes.mean_samples)}
 
 
 def _describe(mean_samples: int) -> str:

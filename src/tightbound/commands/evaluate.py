@@ -46,7 +46,7 @@ def evaluate_and_print(
         raise RecipeError("--split has no effect with --data: all its images, or its test images, are evaluated")
     run = open_run(path)
     settings = read_method({**given, **{k: v for option in options for k, v in read_override(option).items()}})
-    estimate = evaluate_run(run, settings, data=data, device=device or "auto", progress=counter("evaluating"))
+    estimate = evaluate_run(run, settings, data=data, device=device or "auto", progress=counter("evaluating"), say=say)
     lines = estimate_lines(estimate, run.folder)
     if data is None and run.writable:
         run.add_evaluation(estimate)

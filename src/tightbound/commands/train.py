@@ -12,7 +12,7 @@ import typer
 from tightbound.commands.console import counter, say
 from tightbound.commands.report import report_run
 from tightbound.commands.results import headline_lines
-from tightbound.errors import RunError
+from tightbound.errors import RecipeError, RunError
 from tightbound.recipes.evaluate import evaluate_run
 from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.run import RESOLVED, Run
@@ -50,14 +50,19 @@ def train_and_report(
     except InterruptedTrainingError as error:
         error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules)}"
         raise
-    if evaluate:
-        evaluate_each(run, run.recipe.evaluation)
+    refused = None
+    try:
+        evaluate_each(run, run.recipe.evaluation if evaluate else ())
+    except RecipeError as error:  # that one is too long to make; the training is not to be without a report for it
+        refused = error
     path = report_run(run)
     if evaluate:
         lines = headline_lines(folder)
         append_to_log(folder, lines)
         typer.echo("\n".join(lines))
     typer.echo(f"report: {path}")
+    if refused is not None:
+        raise refused
 
 
 def check_folder(folder: Path, *, resume: bool = False) -> None:
@@ -84,7 +89,18 @@ def _resuming(recipe: str, overrides: Sequence[str], folder: Path, evaluate: boo
 
 
 def evaluate_each(run: Run, wanted: Iterable[Factory]) -> None:
-    """Evaluates a run with each of these settings and keeps the numbers in it."""
+    """Evaluates a run with each of these settings and keeps the numbers in it.
+
+    Raises:
+        RecipeError: one was refused; the others are made first.
+    """
+    refused = None
     for settings in wanted:
-        say(f"evaluating: {settings.kind}, {settings.options['samples']:,} samples an image")
-        run.add_evaluation(evaluate_run(run, settings, progress=counter("evaluating")))
+        samples = "" if settings.kind == "probe" else f", {settings.options['samples']:,} samples an image"
+        say(f"evaluating: {settings.kind}{samples}")
+        try:
+            run.add_evaluation(evaluate_run(run, settings, progress=counter("evaluating"), say=say))
+        except RecipeError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused

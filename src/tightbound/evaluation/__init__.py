@@ -1,4 +1,4 @@
-"""Evaluators: functions of a model and data that return log p(x) with its uncertainty."""
+"""Evaluators: functions of a model and data that return log p(x) with its uncertainty; and a probe of the latents."""
 
 from tightbound.evaluation.annealed import annealed
 from tightbound.evaluation.bidirectional import bidirectional
@@ -14,16 +14,22 @@ from tightbound.evaluation.diagnostics import (
     jackknife_standard_error,
     variance_of_means,
 )
+from tightbound.evaluation.forecast import MOST_HOURS, Forecast
 from tightbound.evaluation.importance import importance
 from tightbound.evaluation.pareto import PARETO_K_LIMIT, pareto_k
 from tightbound.evaluation.pilot import Annealing
+from tightbound.evaluation.probe import linear_probe
+from tightbound.evaluation.probed import Probed
 from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.source import Source
 
 __all__ = [
+    "MOST_HOURS",
     "PARETO_K_LIMIT",
     "Annealing",
     "Estimate",
+    "Forecast",
+    "Probed",
     "Source",
     "active_mask",
     "active_units",
@@ -37,6 +43,7 @@ __all__ = [
     "interval_of_mean",
     "intervals",
     "jackknife_standard_error",
+    "linear_probe",
     "pareto_k",
     "summarize",
     "variance_of_means",

@@ -7,7 +7,7 @@ Wu et al. 2017. exp(log w) of a chain is unbiased for p(x), whatever the tempera
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,14 @@ from tightbound.evaluation import diagnostics
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings, Trace, walk
 from tightbound.evaluation.checks import check_counts, evaluating, refuse_bad_images
-from tightbound.evaluation.chunks import probe_chunk, spans
+from tightbound.evaluation.chunks import probe_chunk, tiles
+from tightbound.evaluation.forecast import MOST_HOURS, Forecast, foresee
 from tightbound.evaluation.meter import Meter
 from tightbound.evaluation.pareto import pareto_k
 from tightbound.evaluation.pilot import CHAINS, IMAGES, PAIR_TRANSITIONS, Annealing, tune
 from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.source import Images, Source, measure_of
-from tightbound.numerics import NOISE_IMAGE_TILE, log_mean_exp
+from tightbound.numerics import log_mean_exp
 
 _LISTED = 101  # temperatures at most, of which a row lists what happened
 
@@ -39,10 +40,12 @@ def annealed(
     seed: int = 0,
     chunk: int | None = None,
     limit: int | None = None,
+    most_hours: float | None = MOST_HOURS,
     exact: bool = True,
     is_likelihood: bool = True,
     log_volume: float | None = None,
     progress: Callable[[float, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Estimate:
     """The annealed bound on log p(x) of every image, in eval mode: log-mean-exp over its chains.
 
@@ -58,10 +61,12 @@ def annealed(
         seed: of the chains, of the pilot, and of the pixels' own noise.
         chunk: (image, chain) pairs in one evaluation; None measures how many fit.
         limit: evaluate the first ``limit`` images only.
+        most_hours: what one timed transition predicts to take longer is refused before it begins; None refuses nothing.
         exact: also give log p(x) in closed form, where the model has it.
         is_likelihood: see ``importance``.
         log_volume: see ``importance``.
         progress: called after every transition with images' worth of work done and images in all.
+        say: told in one sentence, before it begins, about how long it will take.
 
     Example:
         >>> estimate = annealed(model, x, num_samples=16)          # doctest: +SKIP
@@ -69,7 +74,7 @@ def annealed(
         (-91.87, 0.05)
 
     Raises:
-        RecipeError: an option is out of its range, or the model cannot start there.
+        RecipeError: an option is out of its range, the model cannot start there, or it would take too long.
         DataError: there is no image, or images have another shape than the model's.
         TightboundError: a log-weight is NaN or +inf; the message names the images.
     """
@@ -80,15 +85,25 @@ def annealed(
     meter = Meter(progress, images.num_images, work_of(images.num_images, num_samples, annealing) + PAIR_TRANSITIONS)
     with evaluating(model):
         chunk = chunk or probe_chunk(model, images.read(range(1)), gradient=True)
+        forecast = foresee(model, images, num_samples, annealing, seed=seed, chunk=chunk)
+        tell(forecast, most_hours, say)
         settings = prepare(model, annealing, seed, chunk, meter)
         per_image, trace = anneal_images(model, images, num_samples, settings, seed, chunk, meter, exact=exact)
     meter.finish()
     return Estimate(
         method="annealed",
         seconds=time.perf_counter() - started,
+        predicted_seconds=forecast.seconds,
         annealing=describe_annealing(annealing, settings, trace),
         **fields_of(model, images, per_image, num_samples, seed, is_likelihood, log_volume),
     )
+
+
+def tell(forecast: Forecast, most_hours: float | None, say: Callable[[str], None] | None) -> None:
+    """Says about how long it will take, unless that is refused."""
+    forecast.check(most_hours)
+    if say is not None:
+        say(forecast.sentence)
 
 
 def work_of(num_images: int, num_samples: int, annealing: Annealing) -> int:
@@ -128,12 +143,6 @@ def anneal_images(
     joined = {name: torch.cat([part[name].cpu() for part in parts]).numpy() for name in parts[0]}
     joined = {name: values.astype(np.float64) if name != "index" else values for name, values in joined.items()}
     return joined | ({} if images.labels is None else {"label": images.labels.numpy()}), trace
-
-
-def tiles(num_images: int, num_samples: int, chunk: int) -> Iterator[range]:
-    """Images whose chains move together: as many whole tiles of 32 as the budget has room for, one at least."""
-    room = chunk // num_samples // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE
-    return spans(0, num_images, max(NOISE_IMAGE_TILE, room))
 
 
 def bad_rows(log_weights: Tensor) -> list[int]:

@@ -25,13 +25,14 @@ from tightbound.evaluation.annealed import (
     describe_annealing,
     fields_of,
     prepare,
-    tiles,
+    tell,
     work_of,
 )
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings, walk
 from tightbound.evaluation.checks import check_counts, evaluating, refuse_bad_images
-from tightbound.evaluation.chunks import probe_chunk
+from tightbound.evaluation.chunks import probe_chunk, tiles
+from tightbound.evaluation.forecast import MOST_HOURS, foresee
 from tightbound.evaluation.meter import Meter
 from tightbound.evaluation.pilot import PAIR_TRANSITIONS, Annealing
 from tightbound.evaluation.result import Estimate
@@ -51,10 +52,12 @@ def bidirectional(
     seed: int = 0,
     chunk: int | None = None,
     limit: int | None = None,
+    most_hours: float | None = MOST_HOURS,
     exact: bool = True,
     is_likelihood: bool = True,
     log_volume: float | None = None,
     progress: Callable[[float, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Estimate:
     """``annealed``, and the gap that the very same settings leave on images drawn from the model.
 
@@ -67,10 +70,12 @@ def bidirectional(
         seed: see ``annealed``, and of the simulated images.
         chunk: see ``annealed``.
         limit: see ``annealed``.
+        most_hours: see ``annealed``.
         exact: see ``annealed``.
         is_likelihood: see ``annealed``.
         log_volume: see ``annealed``.
         progress: see ``annealed``; the simulated images' work counts too.
+        say: see ``annealed``.
 
     Raises:
         RecipeError, DataError, TightboundError: see ``annealed``.
@@ -90,6 +95,8 @@ def bidirectional(
     meter = Meter(progress, images.num_images, work)
     with evaluating(model):
         chunk = chunk or probe_chunk(model, images.read(range(1)), gradient=True)
+        forecast = foresee(model, images, num_samples, annealing, seed=seed, chunk=chunk, simulated=count)
+        tell(forecast, most_hours, say)
         settings = prepare(model, annealing, seed, chunk, meter)
         per_image, trace = anneal_images(model, images, num_samples, settings, seed, chunk, meter, exact=exact)
         lower, upper = sandwich(model, count, num_samples, settings, seed, chunk, meter)
@@ -97,6 +104,7 @@ def bidirectional(
     return Estimate(
         method="bidirectional",
         seconds=time.perf_counter() - started,
+        predicted_seconds=forecast.seconds,
         annealing=describe_annealing(annealing, settings, trace),
         **_simulated_fields(lower, upper),
         **fields_of(model, images, per_image, num_samples, seed, is_likelihood, log_volume),

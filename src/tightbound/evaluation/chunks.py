@@ -58,6 +58,12 @@ def spans(start: int, stop: int, size: int) -> Iterator[range]:
         yield range(first, min(first + size, stop))
 
 
+def tiles(num_images: int, num_samples: int, chunk: int) -> Iterator[range]:
+    """Images whose chains move together: as many whole tiles of 32 as the budget has room for, one at least."""
+    room = chunk // num_samples // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE
+    return spans(0, num_images, max(NOISE_IMAGE_TILE, room))
+
+
 def probe_chunk(model: Model, x: Tensor, *, gradient: bool = False) -> int:
     """How many (image, sample) pairs fit the memory budget, measured by one draw of one pair.
 

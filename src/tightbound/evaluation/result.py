@@ -65,6 +65,7 @@ class Estimate:
             ``acceptance_by_temperature`` and ``log_weight_variance`` (over chains, of the log-weight accumulated so
             far, mean over images).
         seconds: wall time.
+        predicted_seconds: of annealed and bidirectional evaluation, what was predicted before it began.
         device: where it ran.
         threads: of the processor it ran on; filled in by the caller too.
         precision: of the network bodies where it was less than float32: ``"bf16"``; filled in by the caller too.
@@ -109,6 +110,7 @@ class Estimate:
     simulated: Mapping[str, Any] | None = None
     annealing: Mapping[str, Any] | None = None
     seconds: float | None = None
+    predicted_seconds: float | None = None
     device: str | None = None
     threads: int | None = None
     precision: str | None = None
@@ -155,8 +157,8 @@ class Estimate:
 
     def to_row(self) -> dict[str, Any]:
         """The row of ``evaluation.json`` and ``--json``: JSON types only, null for None and for what is not finite."""
-        row = {item.name: _json(getattr(self, item.name)) for item in fields(self) if item.name != "per_image"}
-        row["images_per_second"] = _json(self.images_per_second)
+        row = {item.name: to_json(getattr(self, item.name)) for item in fields(self) if item.name != "per_image"}
+        row["images_per_second"] = to_json(self.images_per_second)
         row["is_likelihood"] = self.is_likelihood
         row["sentence"] = self.sentence
         return row
@@ -218,11 +220,12 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """JSON types only; null for what is not finite."""
     if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
+        return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, float):
         return _known(value)
     return value

@@ -12,8 +12,8 @@ import torch
 from tightbound.core import Model
 from tightbound.data import DataSettings, Split, data_of, split_of
 from tightbound.errors import DataError, RecipeError
-from tightbound.evaluation import Estimate
-from tightbound.recipes.evaluation import Progress
+from tightbound.evaluation import Estimate, Probed
+from tightbound.recipes.evaluation import Progress, Say, needs_training_images
 from tightbound.recipes.facts import DataFacts, check_likelihood
 from tightbound.recipes.run import Run
 from tightbound.recipes.sections import read_component
@@ -65,7 +65,8 @@ def evaluate_run(
     device: str = "auto",
     model: Model | None = None,
     progress: Progress = None,
-) -> Estimate:
+    say: Say = None,
+) -> Estimate | Probed:
     """Evaluates a run; what it is and of what is filled in. Nothing is written.
 
     Args:
@@ -75,18 +76,25 @@ def evaluate_run(
         device: where.
         model: the run's model, if it is loaded already.
         progress: called with images done and images in all.
+        say: told before it begins how long it will take, by a method that knows.
     """
     options = settings.options
-    split = open_images(run, data, options["split"] if data is None else None)
+    if needs_training_images(settings):
+        parts = _fit_and_score(run, data, options["split"])
+    else:
+        parts = {"source": open_images(run, data, options["split"] if data is None else None)}
+    split = parts["source"]
     checkpoint = run.checkpoint(options["checkpoint"])
     model = run.model(checkpoint, device) if model is None else model
     gray = run.recipe.gray_protocol and split.kind != "binary"
     measure, labels = check_likelihood(model.likelihood, DataFacts.of(split), gray)
+    there = next(model.parameters()).device
     estimate = settings()(
         model,
-        split.to(next(model.parameters()).device),
+        **{name: part.to(there) for name, part in parts.items()},
         is_likelihood=measure != "not a likelihood",
         progress=progress,
+        say=say,
     )
     labels += () if estimate.precision is None else (f"network bodies in {estimate.precision}",)
     name = "data" if data is not None else options["split"]
@@ -97,6 +105,24 @@ def evaluate_run(
         checkpoint=checkpoint,
         protocol=_protocol(run, data, split, options["seed"], labels),
     )
+
+
+def _fit_and_score(run: Run, data: Any, split: str) -> dict[str, Split]:
+    """Training images, and others to score what is fitted to them: of the run's own data, or both of other data.
+
+    Raises:
+        RecipeError: they are the same images.
+        DataError: see ``open_images``.
+    """
+    if data is None:
+        run = dataclasses.replace(run, loaded=run.data())  # read once
+        if split == "test" and run.recipe.data.train_split == "test":
+            raise RecipeError(
+                f"split: got 'test'; {run.name} was trained on these images (data.train_split=test)",
+                hint="a probe needs others to be scored on: split=validation, or other data",
+            )
+    part = split if data is None else "test"  # with its test images held out, where other data name none
+    return {"train": open_images(run, data, "train"), "source": open_images(run, data, part)}
 
 
 def _split(data: Any, name: str, where: str) -> Split:
@@ -115,6 +141,8 @@ def _settings(run: Run, data: Any) -> DataSettings:
             kept = dataclasses.replace(kept, size=None, validation=None, train_limit=None)
         kept = dataclasses.replace(kept, levels=None)
         return kept if kept.binarize == "auto" else dataclasses.replace(kept, binarize=_binarize(run))
+    if str(data) != kept.name:  # shares were chosen for the run's own images
+        kept = dataclasses.replace(kept, validation=None, train_limit=None)
     # Binarized once, the run's own images have lost their gray levels.
     levels = kept.levels if _binarize(run) == "static" else run.facts.levels
     changed = dataclasses.replace(kept, binarize=_binarize(run), levels=levels)

@@ -1,25 +1,37 @@
 """The `evaluation:` section of a recipe: each method with its keys, and how it is called.
 
-A new evaluator is one registered class here whose call returns an ``Estimate``.
+A new evaluator is one registered class here whose call returns an ``Estimate``. One that sets ``needs_training_images``
+is also handed the labeled training images, as ``train``. What it does with ``progress`` and ``say`` is its own matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 
 from tightbound.core import Model
-from tightbound.evaluation import Annealing, Estimate, Source, annealed, bidirectional, importance
-from tightbound.registry import register
+from tightbound.evaluation import (
+    MOST_HOURS,
+    Annealing,
+    Estimate,
+    Probed,
+    Source,
+    annealed,
+    bidirectional,
+    importance,
+    linear_probe,
+)
+from tightbound.registry import Factory, find, register
 from tightbound.training import autocast
 
 SplitName = Literal["test", "validation", "train"]
 Checkpoint = Literal["auto", "last", "best"]
 Progress = Callable[[float, int], None] | None
+Say = Callable[[str], None] | None
 
 
 @register("evaluation", "importance")
@@ -45,7 +57,7 @@ class Importance:
     precision: Literal["float32", "bf16"] = "float32"
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None
+        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.importance``."""
         rounded = self.precision == "bf16"
@@ -76,6 +88,12 @@ class _Annealing:
     limit: Annotated[int, Ge(1)] | None = None
     seed: Annotated[int, Ge(0)] = 0
     checkpoint: Checkpoint = "auto"
+    most_hours: Annotated[float, Gt(0)] | None = MOST_HOURS
+
+    def _common(self, is_likelihood: bool, progress: Progress, say: Say) -> dict[str, Any]:
+        """What both methods are called with."""
+        chosen = {"seed": self.seed, "limit": self.limit, "most_hours": self.most_hours}
+        return {**chosen, "is_likelihood": is_likelihood, "progress": progress, "say": say}
 
     def _chosen(self, start: Literal["prior", "base", "posterior"]) -> Annealing:
         return Annealing(
@@ -104,17 +122,18 @@ class Annealed(_Annealing):
         limit: the first so many images only; null for all.
         seed: of the chains and of the pixels' own noise.
         checkpoint: weights; ``auto`` is the best on validation images where some were kept apart, else the last.
+        most_hours: what would take longer, by one timed transition, is refused before it begins; null for no limit.
         start: ``prior``, ``base`` (the posterior's base Gaussian), or ``posterior`` (in the noise of its draws).
     """
 
     start: Literal["prior", "base", "posterior"] = "prior"
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None
+        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.annealed``."""
-        common: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "is_likelihood": is_likelihood}
-        return annealed(model, source, self.samples, self._chosen(self.start), progress=progress, **common)
+        common = self._common(is_likelihood, progress, say)
+        return annealed(model, source, self.samples, self._chosen(self.start), **common)
 
 
 @register("evaluation", "bidirectional")
@@ -133,6 +152,7 @@ class Bidirectional(_Annealing):
         limit: the first so many images only; null for all.
         seed: of the chains, of the simulated images, and of the pixels' own noise.
         checkpoint: weights; ``auto`` is the best on validation images where some were kept apart, else the last.
+        most_hours: what would take longer, by one timed transition, is refused before it begins; null for no limit.
         start: ``prior``, or ``base`` (the posterior's base Gaussian).
         simulated: images drawn from the model; null for as many as are evaluated, at most 100.
     """
@@ -141,9 +161,53 @@ class Bidirectional(_Annealing):
     simulated: Annotated[int, Ge(1)] | None = None
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None
+        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.bidirectional``."""
-        common: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "is_likelihood": is_likelihood}
-        common |= {"simulated": self.simulated, "progress": progress}
-        return bidirectional(model, source, self.samples, self._chosen(self.start), **common)
+        common = self._common(is_likelihood, progress, say)
+        return bidirectional(model, source, self.samples, self._chosen(self.start), simulated=self.simulated, **common)
+
+
+@register("evaluation", "probe")
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A linear probe: how often the labels of images can be read off their posterior means. No estimate of log p(x).
+
+    Args:
+        samples: K of the posterior means, where they have no closed form.
+        C: inverse strength of the L2 penalty, on features of variance 1.
+        train_limit: the probe is fitted to so many training images, a random choice; null for all.
+        split: of the data, to score the probe on.
+        limit: the first so many images of it only; null for all.
+        seed: of the samples, of that choice, and of the pixels' own noise.
+        checkpoint: weights; ``auto`` is the best on validation images where some were kept apart, else the last.
+    """
+
+    needs_training_images: ClassVar[bool] = True
+
+    samples: Annotated[int, Ge(1)] = 16
+    C: Annotated[float, Gt(0)] = 1.0
+    train_limit: Annotated[int, Ge(2)] | None = 10_000
+    split: Literal["test", "validation"] = "test"
+    limit: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0)] = 0
+    checkpoint: Checkpoint = "auto"
+
+    def __call__(
+        self,
+        model: Model,
+        source: Source,
+        *,
+        train: Source,
+        is_likelihood: bool = True,
+        progress: Progress = None,
+        say: Say = None,
+    ) -> Probed:
+        """The accuracy on ``source``; see ``evaluation.linear_probe``. Whether p(x) is a likelihood does not matter."""
+        options: dict[str, Any] = {"C": self.C, "train_limit": self.train_limit, "seed": self.seed}
+        return linear_probe(model, train, source, self.samples, limit=self.limit, progress=progress, **options)
+
+
+def needs_training_images(settings: Factory) -> bool:
+    """Whether a method is also handed labeled training images."""
+    return bool(getattr(find(settings.family, settings.kind).target, "needs_training_images", False))

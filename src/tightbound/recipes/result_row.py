@@ -12,7 +12,7 @@ from typing import Any
 
 from tightbound.errors import RunError
 from tightbound.evaluation.bidirectional import MOST_SIMULATED
-from tightbound.evaluation.identity import ANNEALING, COMMON, identity
+from tightbound.evaluation.identity import ANNEALING, COMMON, PROBE, identity
 from tightbound.recipes.files import write_text
 from tightbound.recipes.origin import processor
 from tightbound.recipes.run import Run
@@ -31,11 +31,12 @@ Row = Mapping[str, Any]
 def findings(run: Run) -> dict[str, Any]:
     """The numbers of a finished run.
 
-    ``value`` is the bound on log p(x) of the recipe's first evaluation, ``error`` its Monte Carlo error and
-    ``error_images`` the error that a new test set would have. ``evaluations`` are those that the recipe asks for, in
-    its order, and no others of the run. ``last_minibatch`` has what training logged last, over how many steps;
-    ``last_steps`` the means over the last 100 logged rows, with the standard errors that independent rows would have,
-    the smallest and the largest; ``curve`` the ELBO of the validation split at each validation, and the seconds so far.
+    ``value`` is the bound on log p(x) of the recipe's first evaluation that is no probe, ``error`` its Monte Carlo
+    error and ``error_images`` the error that a new test set would have. ``evaluations`` are those that the recipe asks
+    for, in its order but probes last, and no others of the run. ``last_minibatch`` has what training logged last, over
+    how many steps; ``last_steps`` the means over the last 100 logged rows, with the standard errors that independent
+    rows would have, the smallest and the largest; ``curve`` the ELBO of the validation split at each validation, and
+    the seconds so far.
 
     Raises:
         RunError: an evaluation that the recipe asks for or the training log is missing.
@@ -43,7 +44,13 @@ def findings(run: Run) -> dict[str, Any]:
     asked = [found for settings in run.recipe.evaluation if (found := find_evaluation(run, settings)) is not None]
     if not asked or len(asked) < len(run.recipe.evaluation):
         raise RunError(f"{run.folder} lacks an evaluation that its recipe asks for", hint="finish the run first")
+    asked.sort(key=lambda row: row["method"] == "probe")  # what bounds log p(x) first, as readers of a row expect
     main = asked[0]
+    if main["method"] == "probe":
+        raise RunError(
+            f"{run.folder}: its recipe asks for no estimate of log p(x), which a result row is of",
+            hint="add one to evaluation, such as {method: importance}",
+        )
     rows = metrics_rows(run.folder)
     training = [row for row in rows if row["split"] == "train"]
     return {
@@ -106,7 +113,7 @@ def find_evaluation(run: Run, settings: Factory) -> dict[str, Any] | None:
     images = run.resolved["data"].get(options["split"]) or 0
     evaluated = min(options["limit"] or images, images)
     wanted = {
-        **{key: options[key] for key in (*COMMON, *ANNEALING) if key in options},
+        **{key: options[key] for key in (*COMMON, *ANNEALING, *PROBE) if key in options},
         "method": settings.kind,
         "images": evaluated,
         "checkpoint": run.checkpoint(options["checkpoint"]),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tightbound.core import Model
 from tightbound.data import Data
 from tightbound.errors import RecipeError, RunError
-from tightbound.evaluation import Estimate
+from tightbound.evaluation import Estimate, Probed
 from tightbound.evaluation.identity import file_stem, identity
 from tightbound.recipes.archive import unpack
 from tightbound.recipes.build import Built, build
@@ -106,7 +106,7 @@ class Run:
             raise RunError(f"{path} is damaged: expected a list", hint="delete it and evaluate again")
         return rows
 
-    def add_evaluation(self, estimate: Estimate) -> None:
+    def add_evaluation(self, estimate: Estimate | Probed) -> None:
         """Adds a row to evaluation.json, in place of an older one of the same settings; keeps the per-image arrays."""
         row = estimate.to_row()
         others = [old for old in self.evaluations() if identity(old) != identity(row)]

@@ -19,6 +19,7 @@ from tightbound.errors import DataError, RecipeError, RunError
 from tightbound.networks import initialize_from_data
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.callbacks import pictures, validation_bound
+from tightbound.recipes.evaluation import needs_training_images
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.files import read_json, write_text
 from tightbound.recipes.origin import checkout, processor
@@ -69,9 +70,15 @@ def check_plan(recipe: Recipe, data: Data) -> None:
 
     Raises:
         RecipeError: with the path of the key.
+        DataError: a probe is asked for, and there are no labels.
     """
     missing = {name for name in _MISSING if getattr(data, name) is None}
     for index, settings in enumerate(recipe.evaluation):
+        if needs_training_images(settings) and data.train.labels is None:
+            raise DataError(
+                f"evaluation.{index}: method {settings.kind!r} needs labels, and {data.name} has none",
+                hint="leave it out, or use labeled data; an .npz may hold labels as y_train and y_test",
+            )
         split, checkpoint = settings.options.get("split"), settings.options.get("checkpoint")
         if split in missing:
             raise RecipeError(

@@ -30,7 +30,7 @@ class _Point(NamedTuple):
 def bounds(run: Run) -> Exhibit | None:
     """A dot a number of every evaluation of the main one's split; None without an evaluation."""
     split = run.row.get("split")
-    shown = [evaluation for evaluation in run.evaluations if evaluation.row.get("split") == split]
+    shown = [evaluation for evaluation in run.estimates if evaluation.row.get("split") == split]
     points = _told_apart([point for evaluation in shown for point in _points(evaluation)])
     if not points:
         return None

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tightbound.core import Encoding, Model
+from tightbound.core import Model
+from tightbound.evaluation.codes import POSTERIOR_SAMPLES, closed_posterior
 from tightbound.numerics import Gaussian, generator_for, mixture_log_prob
 
-POSTERIOR_SAMPLES = 64  # of an image, where the moments have no closed form
 PRIOR_SAMPLES = 65_536  # where the prior's moments have no closed form
 _FEWEST = 4096
 _CHECKED = 16  # components at whose means a prior's density is compared with its mixture's
@@ -60,14 +60,6 @@ def posterior_moments(
     return Moments(tuple(z.mean(0) for z in latents), deviations, samples)
 
 
-def closed_posterior(model: Model, encoding: Encoding) -> Gaussian | None:
-    """q(z | x) (B, D), or (D) if it is the same for every image; None unless x alone makes it a Gaussian."""
-    posterior = getattr(model, "posterior", None)
-    if posterior is None or "gaussian" not in posterior.capabilities:
-        return None
-    return posterior.base(encoding.features)
-
-
 def carried_on(model: Model, x: Tensor, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
     """Samples of the Gaussian that a posterior starts from, and what it makes of them; (samples, B, D) each.
 
@@ -81,12 +73,6 @@ def carried_on(model: Model, x: Tensor, samples: int, generator: torch.Generator
     base = posterior.base(encoding.features)
     (after,) = model.draw(x, samples, encoding=encoding, noise=noise).latents
     return base.sample(noise[..., : base.mean.shape[-1]]), after
-
-
-def closed_mean(model: Model, encoding: Encoding) -> Tensor | None:
-    """Its mean (B, D), or None."""
-    gaussian = closed_posterior(model, encoding)
-    return None if gaussian is None else gaussian.mean.expand(len(encoding.features), -1)
 
 
 def marginal_scale(gaussian: Gaussian) -> Tensor:

@@ -18,6 +18,7 @@ from tightbound.report.exhibit import PALETTE, Exhibit
 from tightbound.report.extremes import extreme_images
 from tightbound.report.pictures import Pictures
 from tightbound.report.pipeline import pipelines
+from tightbound.report.probes import probe_table
 from tightbound.report.reconstructions import reconstruction_rows
 from tightbound.report.run_folder import Run, read_run
 from tightbound.report.samples import sample_grids
@@ -104,8 +105,9 @@ def render(run: Run, pictures: Pictures | None, sections: Sequence[Section], *, 
         headlines=headlines(run.main, amortized=run.amortized),
         findings=found,
         sections=sections,
-        evaluations=evaluation_table(run.evaluations),
-        columns=len(run.evaluations),
+        evaluations=evaluation_table(run.estimates),
+        probes=[probe_table(row) for row in run.probes],
+        columns=len(run.estimates),
         details=detail_groups(run),
         recipe=run.recipe,
         files=files,

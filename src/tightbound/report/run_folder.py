@@ -49,13 +49,23 @@ class Run:
     evaluations: tuple[Evaluation, ...]
 
     @property
+    def estimates(self) -> tuple[Evaluation, ...]:
+        """The evaluations that say something of log p(x)."""
+        return tuple(evaluation for evaluation in self.evaluations if not is_probe(evaluation.row))
+
+    @property
+    def probes(self) -> tuple[Row, ...]:
+        """The rows of the others: linear probes of the latents."""
+        return tuple(evaluation.row for evaluation in self.evaluations if is_probe(evaluation.row))
+
+    @property
     def main(self) -> Evaluation | None:
-        """The evaluation at the top of the page: of the test set if any, of most images, then samples."""
+        """The estimate at the top of the page: of the test set if any, of most images, then samples."""
         ranked = [
             (e.row.get("split") == "test", *(e.row.get(key) or 0 for key in ("images", "samples")), i)
-            for i, e in enumerate(self.evaluations)
+            for i, e in enumerate(self.estimates)
         ]
-        return self.evaluations[max(ranked)[-1]] if ranked else None
+        return self.estimates[max(ranked)[-1]] if ranked else None
 
     @property
     def amortized(self) -> bool:
@@ -89,6 +99,11 @@ def read_run(folder: Path) -> Run:
         metrics=_read_metrics(folder / "metrics.jsonl"),
         evaluations=tuple(Evaluation(row, _read_per_image(folder, row)) for row in rows),
     )
+
+
+def is_probe(row: Row) -> bool:
+    """Whether a row is of a linear probe."""
+    return row.get("method") == "probe"
 
 
 def of_group(row: Row, key: str, index: int) -> Any:

@@ -1,0 +1,50 @@
+"""Posterior means and samples: of which draws they are, and that no cut changes them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.laws.ladders import small_ladder
+from tests.laws.subjects import small_vae
+from tightbound.evaluation.chain_noise import ChainNoise
+from tightbound.evaluation.codes import encode_images
+from tightbound.evaluation.source import Images
+
+
+def _images(count: int) -> torch.Tensor:
+    return torch.rand(count, 1, 2, 2, generator=torch.Generator().manual_seed(7)).round()
+
+
+def _noise(model, x: torch.Tensor, samples: int) -> torch.Tensor:
+    """The noise of every sample, drawn in blocks of 16."""
+    blocks = [range(first, min(first + 16, samples)) for first in range(0, samples, 16)]
+    return torch.cat(
+        [
+            ChainNoise(3, f"test, samples from {block.start}", range(len(x)), len(block), x).normal(model.noise_size)
+            for block in blocks
+        ]
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 50, 10_000])
+def test_the_means_of_a_ladder_are_those_of_its_draws_layer_by_layer(chunk: int) -> None:
+    """40 images are no multiple of a tile of 32, 20 samples no multiple of a block of 16; the top layer is first."""
+    model, x = small_ladder(3), _images(40)
+    codes = encode_images(model, Images(model, x, 0), samples=5, mean_samples=20, seed=3, purpose="test", chunk=chunk)
+    with torch.no_grad():
+        drawn = model.draw(x, 20, noise=_noise(model, x, 20)).latents
+    assert codes.mean_samples == 20
+    for mean, kept, z in zip(codes.means, codes.samples, drawn, strict=True):
+        torch.testing.assert_close(mean, z.flatten(2).mean(0), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(kept, z.flatten(2)[:5], rtol=1e-10, atol=1e-12)
+
+
+def test_a_closed_mean_takes_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = small_vae("diagonal", "standard_normal", "bernoulli", 2), _images(40)
+    with torch.no_grad():
+        expected = model.posterior.base(model.encode(x).features).mean
+    monkeypatch.setattr(model, "draw", None)
+    codes = encode_images(model, Images(model, x, 0), chunk=10)
+    assert (codes.mean_samples, codes.samples) == (0, ())
+    torch.testing.assert_close(codes.means[0], expected)

@@ -1,0 +1,116 @@
+"""How long annealing will take: arithmetic on a clock of the test's own; no test here waits for a real one."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from tests.laws.subjects import small_images, small_vae
+from tightbound.errors import RecipeError
+from tightbound.evaluation import Annealing, Forecast, annealed, bidirectional
+from tightbound.evaluation.forecast import foresee, roughly
+from tightbound.evaluation.source import Images
+
+PILOT = 32 * 4 * (32 + 4 * 63)  # transitions of all its chains
+
+
+class _Clock:
+    """A second passes for every chain of every image that a decoder sees."""
+
+    def __init__(self, model, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.calls = 0.0, []
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+        model.decoder.register_forward_hook(lambda *call: self.tick(len(call[2])))
+
+    def tick(self, rows: int) -> None:
+        self.now += rows
+        self.calls.append(rows)
+
+
+@pytest.fixture
+def model():
+    return small_vae("diagonal", "standard_normal", "bernoulli", 2)
+
+
+def test_the_time_is_that_of_all_gradients() -> None:
+    """T − 2 transitions of L gradients and one to begin, for 5 forward chains of 10 images; then of 4 both ways."""
+    forecast = Forecast(10, 5, Annealing(temperatures=22, leapfrog_steps=3), 0.01)
+    assert forecast.gradients == 10 * 5 * (1 + 20 * 3) + 128 + PILOT * 3
+    assert forecast.seconds == pytest.approx(0.01 * forecast.gradients)
+    both = Forecast(10, 5, Annealing(temperatures=22, leapfrog_steps=3), 0.01, simulated=4)
+    assert both.gradients - forecast.gradients == 2 * 4 * 5 * (1 + 20 * 3)
+    assert Forecast(10, 5, Annealing(temperatures=2), 1.0).gradients == 50 + 128 + PILOT * 10
+
+
+@pytest.mark.parametrize(("chunk", "calls"), [(1000, [15, 15, 15, 15, 15, 15]), (7, [6] * 6), (2, [2] * 6)])
+def test_one_transition_is_timed_of_as_many_chains_as_go_together(model, monkeypatch, chunk, calls) -> None:
+    """3 images of 5 chains: a beginning, a transition of one step to warm up, and one of 4 steps, which takes the time.
+
+    With a chunk of 7 two chains of each image go together, with one of 2 one chain of two images.
+    """
+    clock = _Clock(model, monkeypatch)
+    images = Images(model, small_images("bernoulli", 3), 0)
+    with torch.no_grad():
+        forecast = foresee(model, images, 5, Annealing(10, 4), seed=0, chunk=chunk)
+    assert clock.calls == calls
+    assert forecast.seconds_per_gradient == pytest.approx(1.0)
+
+
+def test_what_is_predicted_is_kept_beside_what_it_took(model, monkeypatch) -> None:
+    """The clock knows gradients only, so that prediction and truth differ by what else the decoder did."""
+    clock, said = _Clock(model, monkeypatch), []
+    x = small_images("bernoulli", 3)
+    estimate = annealed(model, x, 5, Annealing(12, 2), chunk=1000, say=said.append)
+    timing, pilot_images = 15 * (1 + 1 + 2), 32
+    assert estimate.predicted_seconds == pytest.approx(15 * (1 + 10 * 2) + 128 + PILOT * 2)
+    assert estimate.seconds == sum(clock.calls) == pytest.approx(estimate.predicted_seconds + timing + pilot_images)
+    assert said == ["annealing 3 images × 5 chains × 12 temperatures × 2 leapfrog steps: about 20 h 19 min"]
+    assert estimate.to_row()["predicted_seconds"] == estimate.predicted_seconds
+    both = bidirectional(model, x, 5, Annealing(12, 2), chunk=1000, simulated=4, say=said.append)
+    assert both.predicted_seconds == pytest.approx(estimate.predicted_seconds + 2 * 20 * (1 + 10 * 2))
+    assert said[1].startswith("annealing 3 images (and 4 simulated, both ways) × 5 chains × 12 temperatures")
+
+
+def test_what_would_take_too_long_is_refused_before_the_pilot(model, monkeypatch) -> None:
+    clock = _Clock(model, monkeypatch)
+    with pytest.raises(RecipeError) as refused:
+        annealed(model, small_images("bernoulli", 3), 5, Annealing(12, 2), chunk=1000, most_hours=20)
+    work = "3 images × 5 chains × 12 temperatures × 2 leapfrog steps"
+    assert refused.value.message == f"most_hours: {work} would take about 20 h 19 min; expected at most 20 h"
+    assert refused.value.hint == (
+        "the pilot alone takes about 20 h 14 min: lower leapfrog_steps; or allow more with most_hours (null for any "
+        "time)"
+    )
+    assert sum(clock.calls) == 15 * (1 + 1 + 2)
+    forecast = Forecast(100, 16, Annealing(), 0.1, simulated=9)
+    with pytest.raises(RecipeError, match="would take about") as refused:
+        forecast.check(24)
+    assert refused.value.hint == (
+        "lower limit (images), samples (chains), temperatures, simulated or leapfrog_steps; or allow more with "
+        "most_hours (null for any time)"
+    )
+    assert Forecast(1, 1, Annealing(leapfrog_steps=1), 1.0).work == (
+        "1 image × 1 chain × 500 temperatures × 1 leapfrog step"
+    )
+    forecast.check(None)
+    forecast.check(forecast.seconds / 3600)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.2, "1 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (59.4 * 60, "59 min"),
+        (59.6 * 60, "1 h"),
+        (12000, "3 h 20 min"),
+        (47.99 * 3600, "47 h 59 min"),
+        (124 * 3600, "5 days 4 h"),
+        (48 * 3600, "2 days"),
+    ],
+)
+def test_times_in_words(seconds: float, expected: str) -> None:
+    assert roughly(seconds) == expected
