@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import yaml
 
-from tightbound.recipes.source import describe, shipped
+from tightbound.errors import RecipeError
+from tightbound.recipes.source import describe, read_source, shipped
 
 _WIDTH = 100
 
@@ -35,11 +36,17 @@ def list_data() -> str:
     return table([*rows, own])
 
 
-def show_data(name: str) -> str:
-    """The splits of a data set, a folder or a file, as a recipe without further settings would use them."""
+def show_data(name: str, overrides: Iterable[str] = ()) -> str:
+    """The splits of a data set, a folder or a file, as a recipe with these settings and no others would use them."""
+    from tightbound.commands.console import say
     from tightbound.data import DataSettings, load_data
+    from tightbound.recipes.sections import read_settings
 
-    data = load_data(DataSettings(name=name))
+    content = read_source({"data": {"name": name}}, overrides).content
+    other = next((section for section in content if section != "data"), None)
+    if other is not None:
+        raise RecipeError(f"{other}: unknown key; expected settings of the data, such as data.validation=0")
+    data = load_data(read_settings("data", DataSettings, content["data"]), progress=say)
     channels, height, width = data.image_shape
     levels = data.train.levels
     pixels = "floats in [0, 1]" if levels is None else f"integers from 0 to {levels}"

@@ -9,7 +9,8 @@ Importing this package makes the shipped sets known to the registry, and reads n
 from __future__ import annotations
 
 from tightbound.data.catalog import DataSetInfo, data_of, data_sets, load_data, split_of
-from tightbound.data.data_set import DataSet
+from tightbound.data.cifar10 import Cifar10
+from tightbound.data.data_set import DataSet, PartialDataSet
 from tightbound.data.digits import Digits
 from tightbound.data.download import fetch
 from tightbound.data.images import Images, Parts
@@ -20,6 +21,7 @@ from tightbound.data.split import Data, Split
 from tightbound.data.static_mnist import StaticMnist
 
 __all__ = [
+    "Cifar10",
     "Data",
     "DataSet",
     "DataSetInfo",
@@ -29,6 +31,7 @@ __all__ = [
     "Images",
     "Mnist",
     "Omniglot",
+    "PartialDataSet",
     "Parts",
     "Split",
     "StaticMnist",
