@@ -16,7 +16,7 @@ GRAY = random_bytes(40, 5, 6)
 
 def test_the_shipped_sets_are_listed() -> None:
     infos = {info.name: info for info in data_sets()}
-    assert list(infos) == ["cifar10", "digits", "fashion_mnist", "mnist", "omniglot", "static_mnist"]
+    assert list(infos) == ["cifar10", "digits", "fashion_mnist", "mnist", "omniglot", "static_mnist", "svhn"]
     assert infos["digits"].available
     assert infos["digits"].summary.startswith("Handwritten digits, 1,797 of 8 × 8")
     assert infos["digits"].where.endswith("data")

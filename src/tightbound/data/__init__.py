@@ -19,6 +19,7 @@ from tightbound.data.omniglot import Omniglot
 from tightbound.data.settings import DataSettings
 from tightbound.data.split import Data, Split
 from tightbound.data.static_mnist import StaticMnist
+from tightbound.data.svhn import Svhn
 
 __all__ = [
     "Cifar10",
@@ -35,6 +36,7 @@ __all__ = [
     "Parts",
     "Split",
     "StaticMnist",
+    "Svhn",
     "data_of",
     "data_sets",
     "fetch",
