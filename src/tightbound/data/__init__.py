@@ -9,6 +9,7 @@ Importing this package makes the shipped sets known to the registry, and reads n
 from __future__ import annotations
 
 from tightbound.data.catalog import DataSetInfo, data_of, data_sets, load_data, split_of
+from tightbound.data.celeba64 import CelebA64
 from tightbound.data.cifar10 import Cifar10
 from tightbound.data.data_set import DataSet, PartialDataSet
 from tightbound.data.digits import Digits
@@ -22,6 +23,7 @@ from tightbound.data.static_mnist import StaticMnist
 from tightbound.data.svhn import Svhn
 
 __all__ = [
+    "CelebA64",
     "Cifar10",
     "Data",
     "DataSet",
