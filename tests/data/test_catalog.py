@@ -18,7 +18,7 @@ def test_the_shipped_sets_are_listed() -> None:
     infos = {info.name: info for info in data_sets()}
     assert list(infos) == [
         *("celeba64", "cifar10", "digits", "fashion_mnist", "mnist"),
-        *("omniglot", "static_mnist", "svhn"),
+        *("multi_dsprites", "multi_mnist", "omniglot", "static_mnist", "svhn"),
     ]
     assert infos["digits"].available
     assert infos["digits"].summary.startswith("Handwritten digits, 1,797 of 8 × 8")

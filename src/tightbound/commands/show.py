@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tightbound.errors import RecipeError
 from tightbound.recipes.source import describe, read_source, shipped
+
+if TYPE_CHECKING:
+    from tightbound.data import DataSetInfo
 
 _WIDTH = 100
 
@@ -29,11 +33,15 @@ def list_data() -> str:
     """Names and descriptions of the shipped data sets, and where they are or how to get them."""
     from tightbound.data import data_sets
 
-    rows = [
-        (info.name, f"{info.summary} {'In' if info.available else 'Missing:'} {info.where}") for info in data_sets()
-    ]
+    rows = [(info.name, f"{info.summary} {_place(info)}") for info in data_sets()]
     own = ("your own", "A folder of images, or an .npy or .npz file: data.name=PATH.")
     return table([*rows, own])
+
+
+def _place(info: DataSetInfo) -> str:
+    if not info.available:
+        return f"Missing: {info.where}"
+    return f"In {info.where}" if info.where else "Made when first used."
 
 
 def show_data(name: str, overrides: Iterable[str] = ()) -> str:

@@ -16,6 +16,9 @@ from tightbound.data.digits import Digits
 from tightbound.data.download import fetch
 from tightbound.data.images import Images, Parts
 from tightbound.data.mnist import FashionMnist, Mnist
+from tightbound.data.multi_dsprites import MultiDsprites
+from tightbound.data.multi_mnist import MultiMnist
+from tightbound.data.multi_objects import object_attributes
 from tightbound.data.omniglot import Omniglot
 from tightbound.data.settings import DataSettings
 from tightbound.data.split import Data, Split
@@ -33,6 +36,8 @@ __all__ = [
     "FashionMnist",
     "Images",
     "Mnist",
+    "MultiDsprites",
+    "MultiMnist",
     "Omniglot",
     "PartialDataSet",
     "Parts",
@@ -43,5 +48,6 @@ __all__ = [
     "data_sets",
     "fetch",
     "load_data",
+    "object_attributes",
     "split_of",
 ]

@@ -31,7 +31,7 @@ class DataSetInfo(NamedTuple):
         name: what a recipe calls it.
         summary: one sentence.
         available: whether its files are there.
-        where: the folder they are in, or how to get them.
+        where: the folder they are in, or how to get them; empty where none are needed.
     """
 
     name: str
@@ -118,7 +118,7 @@ def data_sets() -> list[DataSetInfo]:
         component = find("data", name)
         data_set: DataSet = component.target()
         files = data_set.files()
-        where = data_set.how_to_get() if files is None else str(files[0].parent)
+        where = data_set.how_to_get() if files is None else str(files[0].parent) if files else ""
         infos.append(DataSetInfo(name, component.summary, files is not None, where))
     return infos
 

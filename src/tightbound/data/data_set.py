@@ -28,7 +28,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def files(self) -> list[Path] | None:
-        """The files it is read from, or None if some are missing."""
+        """The files it is read from, or None if some are missing; an empty list if it needs none."""
 
     @abstractmethod
     def how_to_get(self) -> str:
