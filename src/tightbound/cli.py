@@ -298,11 +298,14 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Of one recipe, or a
 
 
 @app.command()
-def data(name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None) -> None:
+def data(
+    name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Its settings, such as data.validation=0.")] = None,
+) -> None:
     """List the data sets, or explain one."""
     from tightbound.commands.show import list_data, show_data
 
-    typer.echo(list_data() if name is None else show_data(name))
+    typer.echo(list_data() if name is None else show_data(name, overrides or ()))
 
 
 def main() -> None:
