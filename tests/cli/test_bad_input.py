@@ -122,6 +122,7 @@ def test_bad_data_are_status_3(tightbound, tmp_path):
         ["sample"],
         ["reconstruct"],
         ["traverse", "--dims", "0"],
+        ["layers"],
         ["report"],
         ["encode", "digits", "--out", "codes.npz"],
     ],
