@@ -395,10 +395,10 @@ def test_the_committed_comparisons_are_recomputed_from_the_rows(results: ModuleT
 
 
 def test_every_row_has_its_command_and_its_commit(results: ModuleType) -> None:
-    page = results.page()
+    listed = section(results.page(), "Rows")
     for name, seeds in results.read_rows().items():
         for seed, row in seeds.items():
-            cells = table_cells(page, f"[{name}-{seed}](results/{name}-{seed}.json)")
+            cells = table_cells(listed, f"[{name}-{seed}](results/{name}-{seed}.json)")
             assert cells[1] == f"`{row['command']}`"
             assert row["commit"][:7] in cells[2]
             assert ("\\*" in cells[2]) is (row["clean"] is False)
