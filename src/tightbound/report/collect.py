@@ -28,6 +28,7 @@ from tightbound.report.latents import (
     generated_rows,
     group_sizes,
     one_of_each,
+    spread_over,
 )
 from tightbound.report.layer_arrays import Layers
 from tightbound.report.layers import collect_layers
@@ -80,7 +81,7 @@ def collect_pictures(
         if row.get("split") != split_name:
             evaluation = None  # its image indices are of another split
         pixel_seed = seed if evaluation is None else int(row.get("seed") or 0)
-        shown = split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
+        shown = _shown(split, pixel_seed)
         reconstructions, uncertainty = _reconstruct(model, shown, seed)
         best, worst = _rank(split, evaluation, pixel_seed)
         sample_distance, reconstruction_distance = _distances(model, split, means, seed, pixel_seed)
@@ -138,6 +139,13 @@ def _steps(model: Model) -> int:
     """Images along a side: fewer where they are large, for the bytes of the page."""
     width = model.image_shape[-1]
     return 10 if width <= 32 else 8 if width <= 64 else 5
+
+
+def _shown(split: ImageSource, pixel_seed: int) -> Tensor:
+    """The first images; where they have no labels, and may be sorted, some spread over the split."""
+    if split.labels is not None:
+        return split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
+    return torch.cat([split.fixed(i, i + 1, pixel_seed) for i in spread_over(split, RECONSTRUCTED)])
 
 
 @contextmanager
