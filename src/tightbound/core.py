@@ -395,7 +395,10 @@ class Model(Component):
             encoding: ``encode(x)``, if it is known already.
             noise: (K, B, noise_size), standard normal; made from ``generator`` if not given.
             generator: only makes the noise.
-            stop_density: see ``Posterior.propose``.
+            stop_density: every log q is evaluated through detached weights at the live z, of all layers together. The
+                gradient of ``log_weight`` that reaches ``latents`` goes on into what made the samples, and nothing else
+                passes through a tensor of ``latents``; so an objective may change that gradient there. Values are as
+                without.
         """
 
     def noise_for(
@@ -476,12 +479,15 @@ class Objective(ABC):
         stop_density: whether its draws need ``stop_density``.
         needs: capabilities it asks of the posterior and the prior.
         uses_surrogate: whether a likelihood's surrogate makes sense for it.
+        separates_samples: whether a sample's weight has to depend on its own latents alone, which batch statistics of a
+            decoder or a prior would break.
     """
 
     num_samples: int = 1
     stop_density: bool = False
     needs: frozenset[str] = frozenset()
     uses_surrogate: bool = True
+    separates_samples: bool = False
 
     @abstractmethod
     def __call__(self, draw: Draw, step: Step) -> Loss:

@@ -27,15 +27,25 @@ def test_every_pair_trains_or_is_refused_with_a_reason(tables: ModuleType) -> No
     analytic = ("objective", "elbo, kl: analytic")
     flows = [(("posterior", kind), objective) for kind in ("flow", "iaf") for objective in (analytic, unit)]
     flows.insert(2, (("posterior", "full_covariance"), unit))
+    planar, estimators = ("posterior", "flow, planar"), (("objective", "dreg"), ("objective", "stl"))
+    stopped = [(planar, objective) for objective in estimators]
+    flows_without_inverse = [(planar, objective) for objective in (analytic, unit)]
+    mixed = (("decoder", "mlp, batch normalization"), ("objective", "dreg"))
     priors = ("flow", "maf", "mixture", "vamp")
     unlike = [(("prior", kind), objective) for kind in priors for objective in (analytic, unit)]
-    surrogate = (("likelihood", "gaussian, beta_nll"), ("objective", "iwae"))
-    assert list(refused) == [*flows, *unlike, surrogate]
+    beta_nll = ("likelihood", "gaussian, beta_nll")
+    surrogates = [(beta_nll, ("objective", kind)) for kind in ("dreg", "iwae", "stl")]
+    assert list(refused) == [mixed, *flows, *stopped, *flows_without_inverse, *unlike, *surrogates]
+    assert "'dreg' needs weights of samples that do not depend on each other; decoder 'mlp' has batch" in refused[mixed]
+    for pair in stopped:
+        assert "needs a posterior whose density can be evaluated through detached weights" in refused[pair]
     for (family, kind), objective in [*flows, *unlike]:
         needed = "that are Gaussian" if objective == analytic else "whose units are independent"
         reason = f"objective 'elbo' as configured needs q(z|x) and p(z) {needed}; {family} {kind!r} is not"
         assert refused[(family, kind), objective] == reason
-    assert "objective 'iwae' is a function of the true likelihood; likelihood 'gaussian' trains" in refused[surrogate]
+    for pair in surrogates:
+        reason = f"objective {pair[1][1]!r} is a function of the true likelihood; likelihood 'gaussian' trains"
+        assert reason in refused[pair]
 
 
 def test_the_page_of_components_is_what_the_code_says(tables: ModuleType) -> None:

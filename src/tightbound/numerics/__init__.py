@@ -1,5 +1,6 @@
 """Free functions and value types of tensors: no state, no modules, no knowledge of models."""
 
+from tightbound.numerics.detached import call_detached
 from tightbound.numerics.gaussian import Gaussian, standard_normal_log_prob
 from tightbound.numerics.gradients import gradient
 from tightbound.numerics.hamiltonian import (
@@ -34,6 +35,7 @@ __all__ = [
     "HMCInfo",
     "Local",
     "Phase",
+    "call_detached",
     "evaluation_noise",
     "generator_for",
     "gradient",

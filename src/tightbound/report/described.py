@@ -11,10 +11,12 @@ Section = Mapping[str, Any]
 
 _KINDS = {
     "bernoulli": "Bernoulli",
+    "dreg": "DReG",
     "elbo": "the ELBO",
     "full_covariance": "full-covariance",
     "gaussian": "Gaussian",
     "iwae": "IWAE",
+    "stl": "STL",
     "vae": "VAE",
 }
 _WHOLE = {"vamp": "VampPrior"}  # names that need no noun
