@@ -19,6 +19,7 @@ from tests.numerics.test_hamiltonian import smooth
 from tightbound import registry
 from tightbound.core import Posterior
 from tightbound.errors import RecipeError
+from tightbound.evaluation.path import path_from
 from tightbound.models import VAE
 from tightbound.networks import initialize_from_data
 from tightbound.networks.network import Decoder
@@ -218,6 +219,18 @@ def test_no_grad_and_inference_mode_change_no_value(name: str) -> None:
     for context in (torch.no_grad, torch.inference_mode):
         with context():
             torch.testing.assert_close(model.draw(x, 4, noise=noise).log_weight, expected, rtol=0, atol=1e-12)
+
+
+def test_annealing_from_the_posteriors_noise_can_follow_it() -> None:
+    """A gradient of a draw that takes gradients itself, without autograd outside: by finite differences."""
+    model, x = small_vae("hamiltonian", "standard_normal", "bernoulli", 1), small_images("bernoulli")
+    with torch.no_grad():
+        path, u, width = path_from("posterior", model, x), torch.randn(5, 3, 2), 1e-5
+        slope = path.ends(u).slope_delta
+        for unit in range(2):
+            step = width * torch.eye(2)[unit]
+            difference = (path.ends(u + step).delta - path.ends(u - step).delta) / (2 * width)
+            torch.testing.assert_close(slope[..., unit], difference, rtol=1e-7, atol=1e-8)
 
 
 COMPILED = """
