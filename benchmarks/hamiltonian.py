@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -60,10 +61,10 @@ def main() -> None:
     print(f"K = {STEPS}, batch {BATCH}: times those of {STEPS} forward and backward passes of the decoder")
     for name, (kind, options) in DECODERS.items():
         full, first = (model_of(kind, options, second_order=order) for order in (True, False))
-        base = seconds(lambda: passes(full, x))
+        base = seconds(partial(passes, full, x))
         with torch.no_grad():
-            draw = seconds(lambda: full.draw(x, 1))
-        training, cheap = seconds(lambda: step(full, x)), seconds(lambda: step(first, x))
+            draw = seconds(partial(full.draw, x, 1))
+        training, cheap = seconds(partial(step, full, x)), seconds(partial(step, first, x))
         print(f"{name}: training {training / base:.2f}, first order {cheap / base:.2f}, a draw {draw / base:.2f}")
 
 

@@ -357,6 +357,13 @@ def test_dropout_in_the_potential_is_refused_when_built(monkeypatch: pytest.Monk
         build(recipe_of(decoder={"kind": "dropping", "rate": 0.1}), FACTS)
 
 
+def test_a_prior_with_gradients_of_its_own_is_refused_when_built() -> None:
+    flow = {"kind": "zuko", "transforms": 1, "hidden": []}
+    with pytest.raises(RecipeError, match=r"model.prior: it makes its own gradients, as zuko's BPF and CNF do"):
+        build(recipe_of(prior={"kind": "flow", "flows": [{**flow, "flow": "BPF"}]}), FACTS)
+    build(recipe_of(prior={"kind": "flow", "flows": [{**flow, "flow": "MAF"}]}), FACTS)
+
+
 def test_objectives_that_stop_the_density_are_refused_when_built() -> None:
     built = build(recipe_of(), FACTS)
     built.objective.stop_density = True
