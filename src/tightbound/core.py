@@ -233,9 +233,11 @@ class Posterior(Component):
 
     Attributes:
         noise_size: width of the noise a sample is a function of; D plus whatever auxiliary variables need.
+        amortized: whether it looks at the features at all; an encoder has no effect otherwise.
     """
 
     noise_size: int
+    amortized: bool = True
 
     @abstractmethod
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from tightbound.errors import RecipeError
 
 WIRING = ("image_shape", "latent_dim", "feature_dim", "out_channels")
-CAPABILITIES = frozenset({"stop_density", "gaussian", "inverse", "factorized", "batch_dependent"})
+CAPABILITIES = frozenset({"stop_density", "gaussian", "inverse", "factorized", "batch_dependent", "follows_target"})
 
 T = TypeVar("T", bound=Callable[..., Any])
 

@@ -31,6 +31,11 @@ def _flow(*flows: dict[str, Any], **others: Any) -> dict[str, Any]:
     return {"base": _WIDE, "flows": list(flows), **others}
 
 
+def _hamiltonian(**others: Any) -> dict[str, Any]:
+    """Steps long enough that a mistake of a percent shows."""
+    return {"base": _WIDE, "steps": 3, "step_size": 0.2, **others}
+
+
 OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("likelihood", "binomial"): {"levels": 3},
     ("likelihood", "discretized_logistic"): {"levels": 3, "scale": 0.3},
@@ -63,6 +68,23 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("posterior", "flow, sylvester triangular"): _flow({"kind": "sylvester", "repeat": 2, "basis": "triangular"}),
     ("posterior", "flow, planar, iaf and sylvester"): _flow({"kind": "planar"}, _IAF, {"kind": "sylvester"}),
     ("posterior", "flow, zuko BPF"): _flow({"kind": "zuko", "flow": "BPF", "transforms": 1, "hidden": []}),
+    ("posterior", "hamiltonian"): _hamiltonian(),
+    ("posterior", "hamiltonian, untempered"): _hamiltonian(tempering="none"),
+    ("posterior", "hamiltonian, free"): _hamiltonian(tempering="free"),
+    ("posterior", "hamiltonian, detached"): _hamiltonian(second_order=False),
+    ("posterior", "hamiltonian, over full covariance"): _hamiltonian(base={**_WIDE, "kind": "full_covariance"}),
+    ("posterior", "hamiltonian, over a flow"): _hamiltonian(base={"kind": "flow", **_flow(_IAF)}),
+    ("posterior", "hamiltonian, over standard"): _hamiltonian(base={"kind": "standard"}),
+    ("posterior", "hamiltonian, with iaf"): _hamiltonian(flows=[_IAF]),
+    ("posterior", "hamiltonian, free with planar and sylvester"): _hamiltonian(
+        tempering="free", flows=[{"kind": "planar"}, {"kind": "sylvester"}]
+    ),
+    ("posterior", "hamiltonian, of flows alone"): {
+        "base": _WIDE,
+        "steps": 0,
+        "tempering": "none",
+        "flows": [_IAF],
+    },
     ("prior", "flow"): {"flows": [{**_IAF, "transform": "affine"}]},
     ("prior", "flow, gated"): {"flows": [_IAF]},
     ("prior", "flow, zuko BPF"): {"flows": [{"kind": "zuko", "flow": "BPF", "transforms": 1, "hidden": []}]},
@@ -95,6 +117,11 @@ def combinations() -> Iterator[tuple[str, str, str]]:
 def variants(family: str) -> list[str]:
     """The variants of a family's kinds."""
     return [name for variant_family, name in OPTIONS if variant_family == family and "," in name]
+
+
+def integrable(posterior: str, largest: int = 2) -> list[int]:
+    """Numbers of latent units for which a posterior's noise has at most ``largest`` dimensions: one grid an axis."""
+    return [d for d in range(1, largest + 1) if (2 * d if posterior.startswith("hamiltonian") else d) <= largest]
 
 
 def _long(family: str) -> list[str]:

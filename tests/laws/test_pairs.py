@@ -25,7 +25,9 @@ def test_every_pair_trains_or_is_refused_with_a_reason(tables: ModuleType) -> No
     refused = {(left, right): reason for left, right in tables.pairs() if (reason := tables.refusal(left, right))}
     unit = ("objective", "elbo, free bits per unit")
     analytic = ("objective", "elbo, kl: analytic")
-    flows = [(("posterior", kind), objective) for kind in ("flow", "iaf") for objective in (analytic, unit)]
+    flows = [
+        (("posterior", kind), objective) for kind in ("flow", "hamiltonian", "iaf") for objective in (analytic, unit)
+    ]
     flows.insert(2, (("posterior", "full_covariance"), unit))
     planar, estimators = ("posterior", "flow, planar"), (("objective", "dreg"), ("objective", "stl"))
     stopped = [(planar, objective) for objective in estimators]

@@ -10,7 +10,7 @@ from tests.laws.subjects import combinations, linear_gaussian, small_images, sma
 from tightbound.evaluation import pareto_k
 from tightbound.flows import AutoregressiveStep, Planar, Zuko
 from tightbound.flows.sylvester import SylvesterStep
-from tightbound.posteriors import FlowPosterior
+from tightbound.posteriors import FlowPosterior, Hamiltonian
 from tightbound.registry import Factory
 
 
@@ -43,6 +43,32 @@ def test_mean_weight_of_a_flow_is_the_evidence(flow: str, latent_dim: int) -> No
     model.posterior = FlowPosterior(64, latent_dim, flows=(factory,))
     model.posterior.start = base
     near_identity(model.posterior)
+    x, _ = model.simulate(2, torch.Generator().manual_seed(1))
+    contract_by_sampling(model, x, pareto_k, num_samples=100_000)
+
+
+HAMILTONIAN = {
+    "tempered": {"beta_0": 0.97},
+    "free": {"tempering": "free", "beta_0": 0.97},
+    "untempered": {"tempering": "none"},
+    "with iaf": {"tempering": "none", "flows": (Factory("flow", "iaf", {"hidden": (160,), "transform": "affine"}),)},
+}
+
+
+@pytest.mark.parametrize("name", list(HAMILTONIAN))
+@pytest.mark.parametrize("latent_dim", [16, 64])
+def test_mean_weight_of_a_hamiltonian_posterior_is_the_evidence(name: str, latent_dim: int) -> None:
+    """From near the exact posterior of a blurred image; β_0 is near 1, as √β_0 to the power D is in the weights."""
+    model = linear_gaussian(latent_dim, noise=4.0, widen=1.04)
+    base = model.posterior
+    model.posterior = Hamiltonian(64, latent_dim, steps=2, step_size=0.2, **HAMILTONIAN[name])
+    model.posterior.start = base
+    model.noise_size = model.posterior.noise_size
+    for step in model.posterior.flow.modules():
+        if isinstance(step, AutoregressiveStep):
+            with torch.no_grad():
+                step.network.output.parametrizations.weight.original0.mul_(0.05)
+                step.network.output.bias[2 * latent_dim :].sub_(0.01)
     x, _ = model.simulate(2, torch.Generator().manual_seed(1))
     contract_by_sampling(model, x, pareto_k, num_samples=100_000)
 

@@ -36,21 +36,28 @@ from tightbound.evaluation.chains import Chains, Settings
 from tightbound.evaluation.schedules import sigmoid
 from tightbound.flows import AutoregressiveStep
 from tightbound.numerics import Density, Gaussian, HMCInfo, Phase, hmc_step, leapfrog_step, log_mean_exp
+from tightbound.posteriors import Hamiltonian
 
 
 class Mistaken(Posterior):
     """A right posterior whose proposal is then spoiled."""
 
-    def __init__(self, right: Posterior, spoil: Callable[[Proposal, Tensor], Proposal]) -> None:
+    def __init__(
+        self,
+        right: Posterior,
+        spoil: Callable[[Proposal, Tensor], Proposal],
+        before: Callable[[Tensor], Tensor] = lambda noise: noise,
+    ) -> None:
         super().__init__()
-        self.right, self.spoil = right, spoil
+        self.right, self.spoil, self.before = right, spoil, before
         self.noise_size = right.noise_size
 
     def base(self, features: Tensor) -> Gaussian:
         return self.right.base(features)
 
     def propose(self, features: Tensor, num_samples: int, *, noise: Tensor, **options: object) -> Proposal:
-        return self.spoil(self.right.propose(features, num_samples, noise=noise, **options), noise)  # pyright: ignore
+        given = self.before(noise)
+        return self.spoil(self.right.propose(features, num_samples, noise=given, **options), noise)  # pyright: ignore
 
 
 def log_det(proposal: Proposal) -> Tensor:
@@ -109,6 +116,73 @@ def test_quadrature_catches_mistakes_in_a_flow(spoil: Callable[[AutoregressiveSt
     x = small_images("bernoulli")
     contract_by_quadrature(model, x, points=(161, 201))
     spoil(next(m for m in model.posterior.modules() if isinstance(m, AutoregressiveStep)))
+    with pytest.raises(AssertionError, match=r"differs from log p\(x\)"):
+        contract_by_quadrature(model, x, points=(161, 201))
+
+
+def no_momentum_density(_: Tensor) -> Tensor:
+    """As where log N(γ) and log N(ρ_K) are both left out, or taken as equal."""
+    return torch.zeros(())
+
+
+def old_momentum(z: Tensor, momentum: Tensor, slope: Tensor, step_size: Tensor, gradient_at: Any) -> Any:
+    """A position kicked with the old momentum, as in the best-known library."""
+    half = momentum + 0.5 * step_size * slope
+    z = z + step_size * momentum
+    found, slope = gradient_at(z)
+    return z, half + 0.5 * step_size * slope, slope, found
+
+
+@pytest.mark.parametrize(
+    ("place", "mistake"),
+    [
+        ("numerics.hamiltonian.leapfrog_step", old_momentum),
+        ("posteriors.hamiltonian.standard_normal_log_prob", no_momentum_density),
+    ],
+)
+def test_quadrature_catches_mistakes_in_a_hamiltonian_posterior(
+    place: str, mistake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = small_vae("hamiltonian", "standard_normal", "bernoulli", 1), small_images("bernoulli")
+    contract_by_quadrature(model, x, points=(161, 201))
+    monkeypatch.setattr(f"tightbound.{place}", mistake)
+    with pytest.raises(AssertionError, match=r"differs from log p\(x\)"):
+        contract_by_quadrature(model, x, points=(161, 201))
+
+
+def no_log_det(posterior: Hamiltonian) -> Posterior:
+    """− D Σ log α is left out."""
+    missing = posterior.latent_dim * _log_alphas(posterior).sum()
+    return Mistaken(posterior, lambda p, noise: p._replace(log_q=p.log_q + missing))
+
+
+def no_beta_0(posterior: Hamiltonian) -> Posterior:
+    """ρ_0 = γ: the momentum is tempered, and never had been heated."""
+    return Mistaken(posterior, lambda p, noise: p, lambda noise: _scaled(noise, _log_alphas(posterior).sum().exp()))
+
+
+def final_momentum_weighted(posterior: Hamiltonian) -> Posterior:
+    """β_0 enters twice, as where the last momentum is weighted in place of the first."""
+    return Mistaken(posterior, lambda p, noise: p._replace(log_q=p.log_q + 2 * _log_alphas(posterior).sum()))
+
+
+def _log_alphas(posterior: Hamiltonian) -> Tensor:
+    assert posterior.log_alphas is not None
+    return posterior.log_alphas
+
+
+def _scaled(noise: Tensor, factor: Tensor) -> Tensor:
+    start, gamma = noise.chunk(2, -1)
+    return torch.cat([start, factor * gamma], -1)
+
+
+@pytest.mark.parametrize("mistake", [no_log_det, no_beta_0, final_momentum_weighted])
+@pytest.mark.parametrize("name", ["hamiltonian", "hamiltonian, free"])
+def test_quadrature_catches_mistakes_in_tempering(name: str, mistake: Callable[[Hamiltonian], Posterior]) -> None:
+    model, x = small_vae(name, "standard_normal", "bernoulli", 1), small_images("bernoulli")
+    contract_by_quadrature(model, x, points=(161, 201))
+    assert isinstance(model.posterior, Hamiltonian)
+    model.posterior = mistake(model.posterior)
     with pytest.raises(AssertionError, match=r"differs from log p\(x\)"):
         contract_by_quadrature(model, x, points=(161, 201))
 
@@ -264,15 +338,8 @@ def test_the_reverse_law_catches_an_order_that_is_not_mirrored(monkeypatch: pyte
 
 
 def test_volume_catches_a_position_kicked_with_the_old_momentum() -> None:
-    """As in the best-known library: the determinant of one step is then not 1, and the way back another."""
-
-    def mistaken(z: Tensor, momentum: Tensor, slope: Tensor, step_size: float, gradient_at: Any) -> Any:
-        half = momentum + 0.5 * step_size * slope
-        z = z + step_size * momentum
-        found, slope = gradient_at(z)
-        return z, half + 0.5 * step_size * slope, slope, found
-
+    """The determinant of one step is then not 1, and the way back another."""
     for law in (volume_is_kept, steps_are_reversible):
         law(leapfrog_step)
         with pytest.raises(AssertionError):
-            law(mistaken)
+            law(old_momentum)

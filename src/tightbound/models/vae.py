@@ -7,16 +7,27 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import LowRankMultivariateNormal
 
 from tightbound import networks, posteriors, priors  # noqa: F401  (registers the defaults)
-from tightbound.core import Draw, Encoder, Encoding, LatentGroup, Likelihood, Model, PixelDistribution, Posterior, Prior
+from tightbound.core import (
+    Draw,
+    Encoder,
+    Encoding,
+    LatentGroup,
+    Likelihood,
+    Model,
+    PixelDistribution,
+    Posterior,
+    Prior,
+    Target,
+)
 from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
 from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, set_batch_norm
 from tightbound.numerics import Gaussian as GaussianValue
-from tightbound.numerics import standard_normal_log_prob
+from tightbound.numerics import gradient, standard_normal_log_prob
 from tightbound.registry import Factory, Nested, register
 
 
@@ -65,6 +76,8 @@ class VAE(Model):
         self.decoder = decoder(
             latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
         )
+        if "follows_target" in self.posterior.capabilities:
+            _check_potential(self.decoder, self.prior, latent_dim)
         set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
         self.noise_size = self.posterior.noise_size
         self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)
@@ -95,7 +108,7 @@ class VAE(Model):
             encoding.features,
             num_samples,
             noise=noise,
-            target=lambda z: self.prior.log_prob(z, encoding.components) + self.likelihood.log_prob(x, self._params(z)),
+            target=self.target(x, encoding),
             stop_density=stop_density,
         )
         params = self._params(z)
@@ -108,6 +121,10 @@ class VAE(Model):
             densities=(None if q is None or p is None or stop_density else (q, p),),
             surrogate=self.likelihood.surrogate(x, params),
         )
+
+    def target(self, x: Float[Tensor, "B C H W"], encoding: Encoding) -> Target:
+        """log p(x, ·), z (K, B, D) -> (K, B): what a Hamiltonian posterior follows the gradient of."""
+        return lambda z: self.prior.log_prob(z, encoding.components) + self.likelihood.log_prob(x, self._params(z))
 
     def log_prior(self, epsilon: Float[Tensor, "*rows E"], encoding: Encoding | None = None) -> Float[Tensor, "*rows"]:
         """The prior's log-density in flat coordinates: standard normal where the prior can be whitened, else of z."""
@@ -210,3 +227,34 @@ def _check_pseudo_inputs(encoder: Encoder | None, posterior: Posterior) -> None:
                 "batch normalization",
                 hint=f"use model.{name}.normalization={others}, or model.prior=mixture",
             )
+
+
+def _check_potential(decoder: nn.Module, prior: Prior, latent_dim: int) -> None:
+    """Refuses parts of log p(x, z) that are no function of one image's z, or that no one can differentiate twice."""
+    for name, part in (("decoder", decoder), ("prior", prior)):
+        if "batch_dependent" in getattr(part, "capabilities", ()):
+            raise RecipeError(
+                f"model.{name}: its batch statistics would make the slope of one image's log p(x, z) depend on all "
+                "others; a Hamiltonian posterior then keeps no volume",
+                hint="use normalization: group or weight",
+            )
+        if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in part.modules()):
+            raise RecipeError(
+                f"model.{name}: dropout makes each step of a Hamiltonian posterior follow another log p(x, z)",
+                hint="leave out dropout, or use another posterior",
+            )
+    if prior.pseudo_inputs is None:
+        _check_slope(prior, latent_dim)
+
+
+def _check_slope(prior: Prior, latent_dim: int) -> None:
+    """Tries the gradient of a prior's density, which may be a flow of another library."""
+    try:
+        gradient(prior.log_prob, torch.zeros(1, 1, latent_dim))
+    except RuntimeError as error:
+        if "functorch" not in str(error) and "setup_context" not in str(error):
+            raise
+        raise RecipeError(
+            "model.prior: it makes its own gradients, as zuko's BPF and CNF do; a Hamiltonian posterior needs others",
+            hint="use MAF or NSF, or another posterior",
+        ) from error

@@ -55,10 +55,23 @@ def initialize_from_data(
     handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
         with torch.no_grad(), _untouched(model):
+            if "follows_target" in model.capabilities:
+                _walk_potential(model, x, noise)
             model.draw(x, len(noise), noise=noise)
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _walk_potential(model: Model, x: Tensor, noise: Tensor) -> None:
+    """Calls prior and decoder at samples of the posterior's base: in a draw, a Hamiltonian posterior calls them first,
+    inside a gradient, where nothing may be changed.
+    """
+    encoding = model.encode(x)
+    base, size = model.base(encoding), model.groups[-1].slice.stop
+    epsilon = noise[..., :size] if base is None else base.sample(noise[..., :size])
+    model.log_prior(epsilon, encoding)
+    model.log_likelihood_at(x, epsilon)
 
 
 def _initialize(layer: AffineLayer, outputs: Tensor, target: float) -> Tensor:

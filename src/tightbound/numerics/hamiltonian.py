@@ -81,6 +81,15 @@ def leapfrog_step(
     return z, half + 0.5 * step_size * slope, slope, found
 
 
+def advance(phase: Phase, density: Density, step_size: float | Tensor) -> Phase:
+    """One leapfrog step of a state; ``density`` may be differentiated through."""
+    local, momentum = phase
+    z, momentum, _, end = leapfrog_step(
+        local.z, momentum, local.slope, step_size, lambda point: _with_slope(density(point))
+    )
+    return Phase(end._replace(z=z), momentum)
+
+
 def hmc_step(
     phase: Phase,
     density: Density,
@@ -148,16 +157,19 @@ def metropolis_step(
     The proposal is an involution of unit Jacobian, so the step is reversible. An end that is not finite is rejected; a
     start of zero density accepts any end of a finite one.
     """
-    z, slope, momentum, end = phase.local.z, phase.local.slope, phase.momentum, phase.local
+    end = phase
     for _ in range(num_steps):
-        z, momentum, slope, end = leapfrog_step(
-            z, momentum, slope, step_size, lambda point: _with_slope(density(point))
-        )
-    error = energy(Phase(end, momentum)) - energy(phase)
-    acceptance = (-error).clamp(max=0.0).exp().nan_to_num(nan=0.0)
+        end = advance(end, density, step_size)
+    error = energy(end) - energy(phase)
     accepted = log_uniform < -error  # False for NaN
-    chosen = Phase(_choose_local(accepted, end, phase.local), _choose(accepted, -momentum, phase.momentum))
-    return chosen, HMCInfo(acceptance, error, accepted)
+    momentum = _choose(accepted, -end.momentum, phase.momentum)
+    chosen = Phase(_choose_local(accepted, end.local, phase.local), momentum)
+    return chosen, HMCInfo(acceptance_of(error), error, accepted)
+
+
+def acceptance_of(energy_error: Tensor) -> Tensor:
+    """min(1, exp(−energy error)), 0 where it is not a number."""
+    return (-energy_error).clamp(max=0.0).exp().nan_to_num(nan=0.0)
 
 
 def energy(phase: Phase) -> Tensor:

@@ -2,5 +2,7 @@
 
 from tightbound.posteriors.flow import FlowPosterior
 from tightbound.posteriors.gaussian import Diagonal, FullCovariance
+from tightbound.posteriors.hamiltonian import Hamiltonian
+from tightbound.posteriors.standard import Standard
 
-__all__ = ["Diagonal", "FlowPosterior", "FullCovariance"]
+__all__ = ["Diagonal", "FlowPosterior", "FullCovariance", "Hamiltonian", "Standard"]

@@ -73,7 +73,15 @@ def build(recipe: Recipe, facts: DataFacts) -> Built:
         notes += (
             "batch statistics: training logs are of the training mode, every reported number of the evaluation mode",
         )
-    return Built(recipe, facts, model, objective, measure, notes + labels)
+    return Built(recipe, facts, model, objective, measure, notes + labels + _without_effect(model))
+
+
+def _without_effect(model: Model) -> tuple[str, ...]:
+    """A note where an encoder is trained and evaluated for nothing."""
+    posterior, encoder = getattr(model, "posterior", None), getattr(model, "encoder", None)
+    if encoder is None or posterior is None or posterior.amortized:
+        return ()
+    return ("model.encoder has no effect: this posterior is the same for every image; model.encoder=null spares it",)
 
 
 def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> None:

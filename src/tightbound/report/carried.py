@@ -22,7 +22,7 @@ _MARGIN = 0.06
 
 
 def carried_samples(pictures: Pictures | None) -> Exhibit | None:
-    """Two clouds an image; None where the posterior has no flow, or there is one latent unit."""
+    """Two clouds an image; None where the posterior is a Gaussian, or there is one latent unit."""
     if pictures is None or pictures.carried is None:
         return None
     found = pictures.carried
@@ -33,7 +33,7 @@ def carried_samples(pictures: Pictures | None) -> Exhibit | None:
 
     def draw(figure: Figure) -> None:
         paper = sheet(figure)
-        for column, heading in enumerate(("before the flow", "after the flow")):
+        for column, heading in enumerate((f"before the {found.by}", f"after the {found.by}")):
             write(paper, _left(column) + _SIDE / 2, _HEAD / 2, heading)
         for row in range(rows):
             top = _HEAD + row * (_SIDE + _GAP)
@@ -46,11 +46,11 @@ def carried_samples(pictures: Pictures | None) -> Exhibit | None:
     before, after = (fixed(float(np.mean([_correlation(c) for c in clouds]))) for clouds in (found.before, found.after))
     caption = (
         f"{plural(found.before.shape[1], 'sample')} of q(z | x) each: as the Gaussian base gives them, and where the "
-        f"flow carries them. Of all pairs, units {first} and {second} gain the most correlation: its mean size over "
-        f"these images goes from {before} to {after}."
+        f"{found.by} carries them. Of all pairs, units {first} and {second} gain the most correlation: its mean size "
+        f"over these images goes from {before} to {after}."
     )
     height = (_HEAD + rows * (_SIDE + _GAP) + _FOOT) / POINTS
-    title = "What the flow makes of the posterior"
+    title = f"What the {found.by} makes of the posterior"
     return composed("carried", title, caption, f"Pairs of point clouds. {caption}", draw, size=(WIDTH, height))
 
 
@@ -75,10 +75,10 @@ def most_tied(before: Array, after: Array) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def carried(before: Array, after: Array, index: Array, split: str) -> Carried:
-    """The picture's arrays from samples (n, S, D) of all units."""
+def carried(before: Array, after: Array, index: Array, split: str, by: str = "flow") -> Carried:
+    """The picture's arrays from samples (n, S, D) of all units; ``by`` is a word for what carries them."""
     units = most_tied(before, after)
-    return Carried(before[..., units], after[..., units], index, units, split)
+    return Carried(before[..., units], after[..., units], index, units, split, by)
 
 
 def _correlations(samples: Array) -> Array:

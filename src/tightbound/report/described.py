@@ -15,6 +15,7 @@ _KINDS = {
     "elbo": "the ELBO",
     "full_covariance": "full-covariance",
     "gaussian": "Gaussian",
+    "hamiltonian": "Hamiltonian",
     "iwae": "IWAE",
     "stl": "STL",
     "vae": "VAE",
@@ -44,8 +45,11 @@ def model_traits(model: Section) -> list[str]:
 
 
 def _posterior(model: Section) -> str:
+    posterior = section(model, "posterior")
+    steps = posterior.get("steps") if posterior.get("kind") == "hamiltonian" else None
+    moved = f" of {plural(steps, 'leapfrog step')}" if isinstance(steps, int) else ""
     one = " that is the same for every image" if "encoder" in model and model["encoder"] is None else ""
-    return _named(section(model, "posterior"), "posterior", one)
+    return _named(posterior, "posterior", moved + one)
 
 
 def _prior(model: Section) -> str:

@@ -207,13 +207,14 @@ def encode_many(model: Model, split: ImageSource, seed: int, pixel_seed: int) ->
 
 
 def carried_far(model: Model, chosen: Chosen, seed: int, split: str) -> Carried | None:
-    """What a flow makes of posterior samples of these images; None where the posterior is a Gaussian."""
+    """What a flow or a leapfrog makes of samples of the posterior's base; None where the posterior is a Gaussian."""
     x = chosen.images.to(like(model))
     found = carried_on(model, x, _CARRIED, _generator(model, seed, "report carried"))
     if found is None:
         return None
     before, after = (as_array(z.transpose(0, 1)) for z in found)
-    return carried(before, after, chosen.index, split)
+    by = "leapfrog" if "follows_target" in model.capabilities else "flow"
+    return carried(before, after, chosen.index, split, by)
 
 
 def _correlations(matrices: list[Tensor], images: int) -> Correlations | None:

@@ -137,7 +137,7 @@ class Correlations:
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """Posterior samples before and after a flow, in two latent units.
+    """Posterior samples before and after what carries them on, in two latent units.
 
     Args:
         before: (n, S, 2), of the Gaussian base.
@@ -145,6 +145,7 @@ class Carried:
         index: (n), of the images in their split.
         units: the two.
         split: what the images are of.
+        by: what carries them: the flow, or the leapfrog of a Hamiltonian posterior.
     """
 
     before: Array
@@ -152,6 +153,7 @@ class Carried:
     index: Array
     units: tuple[int, int]
     split: str = "test"
+    by: str = "flow"
 
 
 @dataclass(frozen=True, eq=False)
