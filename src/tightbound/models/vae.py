@@ -14,6 +14,7 @@ from tightbound import networks, posteriors, priors  # noqa: F401  (registers th
 from tightbound.core import Draw, Encoder, Encoding, LatentGroup, Likelihood, Model, PixelDistribution, Posterior, Prior
 from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
+from tightbound.models.warps import check_warp
 from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, set_batch_norm
 from tightbound.numerics import Gaussian as GaussianValue
 from tightbound.numerics import standard_normal_log_prob
@@ -65,6 +66,7 @@ class VAE(Model):
         self.decoder = decoder(
             latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
         )
+        check_warp(self.decoder, self.posterior, self.likelihood)
         set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
         self.noise_size = self.posterior.noise_size
         self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)
