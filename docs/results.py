@@ -113,7 +113,7 @@ def source_lines(source: Mapping[str, Any], rows: Rows) -> Iterator[str]:
         )
         for numbers in table["rows"]:
             yield cells(*numbers)
-    recipes = [name for line in source["lines"] for name in line.get("recipes", ())]
+    recipes = dict.fromkeys(name for line in source["lines"] for name in line.get("recipes", ()))
     yield from test_image_lines([name for name in recipes if name in rows], rows)
 
 
@@ -166,7 +166,12 @@ def ours_text(line: Mapping[str, Any], rows: Rows) -> str:
     """Our numbers in the order of the published ones, with their rows; or why there are none."""
     if "missing" in line:
         return f"none yet: {line['missing']}"
-    return "<br>".join(recipe_text(name, line["values"], rows) for name in line["recipes"])
+    return "<br>".join(recipe_text(name, of_recipe(line, name), rows) for name in line["recipes"])
+
+
+def of_recipe(line: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The published numbers that a recipe of ours is set beside: all, but those of another recipe alone."""
+    return [value for value in line["values"] if value.get("recipe", name) == name]
 
 
 def recipe_text(name: str, values: Sequence[Mapping[str, Any]], rows: Rows) -> str:

@@ -216,7 +216,9 @@ def traverse(
     ] = None,
     dims: Annotated[
         str | None,
-        typer.Option(metavar="[I,J,...|active|all]", help="Walk along these latent units. [without a value: active]"),
+        typer.Option(
+            metavar="[I,J,...|active|all|where|what]", help="Walk along these latent units. [without a value: active]"
+        ),
     ] = None,
     trajectory: Annotated[
         bool,

@@ -306,12 +306,14 @@ class Likelihood(Component):
             ``"continuous"``.
         levels: the largest integer, of one whose ``data_kind`` is ``"levels"``; else None.
         has_surrogate: whether ``surrogate`` gives one; objectives of the true likelihood are then refused.
+        takes_logits: whether ``params`` are the logits of each pixel's mean and nothing else.
     """
 
     out_channels: int
     data_kind: ClassVar[str]
     levels: int | None = None
     has_surrogate: bool = False
+    takes_logits: ClassVar[bool] = False
     image_shape: tuple[int, int, int]
 
     @abstractmethod

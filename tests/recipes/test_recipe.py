@@ -114,6 +114,10 @@ SHAPES = {
     "mnist-mlp": {"image_shape": (1, 28, 28)},
     "mnist-residual": {"image_shape": (1, 28, 28)},
     "images": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255},
+    **{
+        f"mnist-tvae-{kind}-gray": {"image_shape": (1, 28, 28), "data_kind": "levels", "levels": 255}
+        for kind in ("plain", "affine", "tps")
+    },
 }
 
 
@@ -124,7 +128,8 @@ def test_every_recipe_takes_two_steps_that_change_its_weights(name):
     built = api.build(name, **facts)
     module = TrainingStep(built.model, built.objective)
     optimizer = built.recipe.training.optimizer().make(list(built.model.parameters()))
-    x = torch.rand(4, *facts["image_shape"]).round() if "levels" not in facts else torch.rand(4, 3, 64, 64)
+    x = torch.rand(4, *facts["image_shape"])
+    x = x if "levels" in facts else x.round()
     before = [p.clone() for p in built.model.parameters()]
     for index in range(2):
         noise = torch.randn(built.objective.num_samples, 4, built.model.noise_size)

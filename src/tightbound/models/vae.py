@@ -25,6 +25,7 @@ from tightbound.core import (
 )
 from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
+from tightbound.models.warps import check_warp
 from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, set_batch_norm
 from tightbound.numerics import Gaussian as GaussianValue
 from tightbound.numerics import gradient, standard_normal_log_prob
@@ -78,6 +79,7 @@ class VAE(Model):
         )
         if "follows_target" in self.posterior.capabilities:
             _check_potential(self.decoder, self.prior, latent_dim)
+        check_warp(self.decoder, self.posterior, self.likelihood)
         set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
         self.noise_size = self.posterior.noise_size
         self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)

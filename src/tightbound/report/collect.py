@@ -32,10 +32,11 @@ from tightbound.report.latents import (
 )
 from tightbound.report.layer_arrays import Layers
 from tightbound.report.layers import collect_layers
-from tightbound.report.pictures import Array, Pictures, RankedImages, Traversal
+from tightbound.report.pictures import Array, Pictures, RankedImages
 from tightbound.report.ranking import units_by_use
 from tightbound.report.realism import nearest_distance
 from tightbound.report.run_folder import Evaluation, Row
+from tightbound.report.warps import collect_warps
 
 RECONSTRUCTED = 16
 RANKED = 8
@@ -75,9 +76,9 @@ def collect_pictures(
         drawn = Pictures(as_array(samples), as_array(means))
         row = {} if evaluation is None else evaluation.row
         if split is None or len(split) == 0:
-            traversed = _traverse(model, None, row, seed, split_name)
+            walked = _walked(model, None, None, row, seed, split_name)
             generated = generated_rows(model, PIPED, seed)
-            return replace(drawn, generated=generated, traversal=traversed, layers=_layers(model, None, seed))
+            return replace(drawn, generated=generated, layers=_layers(model, None, seed), **walked)
         if row.get("split") != split_name:
             evaluation = None  # its image indices are of another split
         pixel_seed = seed if evaluation is None else int(row.get("seed") or 0)
@@ -123,16 +124,23 @@ def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: 
         "encoded": encoded_rows(model, chosen, seed, spread),
         "generated": generated_rows(model, PIPED, seed, spread),
         "interpolation": walk,
-        "traversal": _traverse(model, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
+        **_walked(model, chosen, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
         "codes": codes,
         "correlations": correlations,
         "carried": carried_far(model, flown, seed, split_name),
     }
 
 
-def _traverse(model: Model, chosen: Chosen | None, row: Row, seed: int, split_name: str) -> Traversal:
+def _walked(
+    model: Model, chosen: Chosen | None, start: Chosen | None, row: Row, seed: int, split_name: str
+) -> dict[str, Any]:
+    """Walks along the units that are used most, from an image; of a decoder that warps, along each of its parts."""
     units, order = units_by_use(row, group_sizes(model))
-    return along(model, chosen, units[:TRAVERSED], order, _steps(model), seed, split_name)[0]
+    steps = _steps(model)
+    warps = collect_warps(model, chosen, start, units, order, steps, seed, split_name)
+    if warps is not None:
+        return {"warps": warps}
+    return {"traversal": along(model, start, units[:TRAVERSED], order, steps, seed, split_name)[0]}
 
 
 def _steps(model: Model) -> int:

@@ -145,6 +145,11 @@ def generated_rows(model: Model, number: int, seed: int, spread: Array | None = 
     )
 
 
+def prior_rows(model: Model, seed: int, number: int = 5) -> Tensor:
+    """z (n, D) of the samples of the prior that ``generated_rows`` shows, of a model of one latent group."""
+    return model.latents_at(model.sample_prior(number, _generator(model, seed, "report prior samples")))[0]
+
+
 def units_shown(spread: Array) -> Array:
     """The units of largest spread, at most 64, in ascending order."""
     return np.sort(np.argsort(-spread, kind="stable")[:MOST_SHOWN])
