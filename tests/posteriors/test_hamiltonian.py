@@ -120,7 +120,7 @@ def test_the_schedule_is_the_published_one() -> None:
         log_alphas = posterior_of(steps=5, tempering=tempering, beta_0=0.04).log_alphas
         assert log_alphas is not None
         torch.testing.assert_close(log_alphas.exp(), ratios, rtol=1e-6, atol=0)
-        assert float(log_alphas.sum().exp()) == pytest.approx(0.2, rel=1e-6)
+        assert log_alphas.sum().exp().item() == pytest.approx(0.2, rel=1e-6)
     assert posterior_of(tempering="none").log_alphas is None
 
 
@@ -393,7 +393,7 @@ def test_initialization_by_data_reaches_the_potential(prior: str) -> None:
     changed = {n.partition(".")[0] for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed >= {"encoder", "decoder", "posterior"} | ({"prior"} if prior == "maf" else set())
     logits = model.decode(model.base(model.encode(x)).sample(torch.randn(1, 32, 3))).params  # pyright: ignore
-    assert 0.05 < float(logits.std(1).mean()) < 0.2
+    assert 0.05 < logits.std(1).mean().item() < 0.2
 
 
 def test_every_posterior_says_whether_it_looks_at_the_image() -> None:
