@@ -14,7 +14,7 @@ from tightbound.networks import Decoder, SpatialTransformer
 from tightbound.networks.spatial import read_at
 from tightbound.networks.warps import Warp, pixel_places
 from tightbound.numerics import gradient
-from tightbound.registry import Factory, register
+from tightbound.registry import Factory
 
 UNITS: dict[Warp, int] = {"translation": 2, "similarity": 4, "affine": 6, "tps": 18}
 every_warp = pytest.mark.parametrize("warp", UNITS)
@@ -30,13 +30,12 @@ def spatial(warp: Warp, shape: tuple[int, int, int] = (1, 7, 9), what: int = 3, 
     return decoder
 
 
-@register("decoder", "test_fixed_maps")
 class FixedMaps(Decoder):
     """Whatever z: the maps that it is given."""
 
-    def __init__(self, latent_dim: int, image_shape: tuple[int, int, int], out_channels: int) -> None:
+    def __init__(self, maps: Tensor) -> None:
         super().__init__()
-        self.maps = nn.Parameter(torch.zeros(out_channels, *image_shape[1:]))
+        self.maps = nn.Parameter(maps.clone())
 
     def body(self, inputs: Tensor) -> Tensor:
         return self.maps.expand(len(inputs), -1, -1, -1)
@@ -45,12 +44,9 @@ class FixedMaps(Decoder):
 def of_fixed(maps: Tensor, warp: Warp, **options: Any) -> SpatialTransformer:
     """A decoder that warps these maps (P, H, W) and whose θ is z_where itself."""
     shape = (len(maps), *maps.shape[1:])
-    decoder = SpatialTransformer(
-        1 + UNITS[warp], shape, len(maps), warp=warp, decoder=Factory("decoder", "test_fixed_maps"), **options
-    )
-    assert isinstance(decoder.decoder, FixedMaps)
+    decoder = SpatialTransformer(1 + UNITS[warp], shape, len(maps), warp=warp, **options)
+    decoder.decoder = FixedMaps(maps)
     with torch.no_grad():
-        decoder.decoder.maps.copy_(maps)
         decoder.to_warp.weight.copy_(torch.eye(UNITS[warp]))
     return decoder
 
