@@ -37,6 +37,8 @@ def _beside_plain(bench: Bench, case: int, what: str, recipe: str, batch: int, *
         Contender("ours", ours(recipe, split, bench.training(compiled, size)), batch),
         Contender("plain float32", by_hand, batch),
     ]
+    if bench.on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     found = bench.race(contenders)
     note = f"first step {', '.join(f'{name} {seconds:.1f} s' for name, seconds in found.first.items())}"
     if bench.on_gpu:

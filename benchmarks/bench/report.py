@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import time
@@ -32,6 +33,8 @@ def facts_of(bench: Bench) -> dict[str, Any]:
         "compile": bench.compile,
         "rounds": bench.rounds,
         "seconds_a_round": bench.seconds,
+        "clock": "processor time" if bench.clock is time.process_time else "wall time",
+        "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "checkout": checkout(),
@@ -66,7 +69,8 @@ def markdown(bench: Bench, facts: dict[str, Any], rows: Sequence[Row], failures:
         f"By `make bench`: {facts['processor']}; device {facts['device']}, {facts['threads']} threads, precision "
         f"{facts['precision']} where a case leaves it open; Python {facts['python']}, {versions}. Medians and, in "
         f"parentheses, quartiles of {facts['rounds']} rounds, the contenders in turn, each about "
-        f"{facts['seconds_a_round']:g} s a round. Images are random. A ratio is the median over the rounds.",
+        f"{facts['seconds_a_round']:g} s a round, by {facts['clock']}; load average before it {facts['load']:.1f}. "
+        "Images are random. A ratio is the median over the rounds.",
         "",
         *table(rows),
         "",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
-from benchmarks.bench.timing import Contender, Middle, Race, race
+from benchmarks.bench.timing import Clock, Contender, Middle, Race, race
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Bench:
         compile: whether our step is compiled; ``auto`` leaves it to the case.
         seconds: a contender's part of a round lasts about this.
         rounds: that count.
+        clock: seconds; those of this process alone, where the machine has other work, are fair on one thread only.
         limits: operations a second of products and convolutions, by name; empty if not measured.
     """
 
@@ -29,6 +31,7 @@ class Bench:
     compile: Literal["auto", "on", "off"] = "auto"
     seconds: float = 1.0
     rounds: int = 10
+    clock: Clock = time.perf_counter
     limits: dict[str, Middle] = field(default_factory=dict)
 
     @property
@@ -43,7 +46,7 @@ class Bench:
 
     def race(self, contenders: Sequence[Contender], seconds: float | None = None) -> Race:
         """Times contenders in turn."""
-        return race(contenders, seconds=seconds or self.seconds, rounds=self.rounds, wait=self.wait)
+        return race(contenders, seconds=seconds or self.seconds, rounds=self.rounds, wait=self.wait, clock=self.clock)
 
     def training(self, compile: bool, *more: str) -> list[str]:
         """Overrides of a recipe for this run.
