@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format docs results kill-test clean
+.PHONY: demo test lint format docs results bench kill-test clean
 
 demo: $(STAMP)
 	$(BIN)/tightbound demo
@@ -30,6 +30,12 @@ docs: $(STAMP)
 # The page of results, from docs/published.yaml and docs/results/*.json.
 results: $(STAMP)
 	$(BIN)/python docs/results.py
+
+# Speed beside pythae, plain loops and the machine's limits, into benchmarks/results. Long; an idle machine is best.
+# make bench BENCH='--cases 1 4 --device cuda'; all options by BENCH=--help.
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.bench $(BENCH)
 
 # 200 kills at random moments, each followed by a resume, against the uninterrupted run. Long: not part of the tests.
 kill-test: $(STAMP)

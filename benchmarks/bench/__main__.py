@@ -31,6 +31,11 @@ CASES = {
     3: "deep:ladders",
     4: "scoring:case",
     5: "chains:case",
+    6: "pipeline:case",
+    7: "startup:case",
+    8: "memory:case",
+    10: "warps:case",
+    11: "hamiltonian:case",
 }
 EVERYWHERE = (1, 2, 3, 4, 5)  # the others are of the processor
 
@@ -110,6 +115,8 @@ def main() -> None:
     given, started = parse(), time.monotonic()
     if given.threads:
         torch.set_num_threads(given.threads)
+    if given.clock == "processor" and (torch.get_num_threads() != 1 or given.device != "cpu"):
+        raise SystemExit("--clock processor: threads and a GPU that wait for each other differ; add --threads 1")
     device = torch.device(given.device)
     precision = resolve_precision(given.precision, given.device)
     bench = Bench(device, precision, given.compile, given.seconds, given.rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.bench.limits import count
 from benchmarks.bench.peers import has_pythae, pythae_training
 from benchmarks.bench.setting import Bench, Row, race_row
-from benchmarks.bench.timing import Contender, Race, say
+from benchmarks.bench.timing import Contender, Race
 from benchmarks.bench.training import NUM_IMAGES, Run, images, ours
 
 RECIPE, LATENTS, HIDDEN, PIXELS = "mnist-mlp", 16, 512, 784
@@ -71,8 +72,6 @@ def case(bench: Bench) -> Iterator[Row]:
         if has_pythae():
             x = (split.pixels > 127).to(torch.float32)
             contenders.append(Contender("pythae", pythae_training(x, batch, bench.device), batch))
-        else:
-            say("  pythae is not installed: its column stays empty; pip install -e '.[bench]'")
         contenders.append(Contender("plain float32", plain(gray, batch), batch))
         found = bench.race(contenders)
         yield race_row(
@@ -81,11 +80,11 @@ def case(bench: Bench) -> Iterator[Row]:
             least=least,
             operations=operations_an_image(batch),
             limit=f"product {bench.precision}",
-            notes=(totals(found, batch),),
+            notes=(totals(bench, found, batch),),
         )
 
 
-def totals(found: Race, batch: int) -> str:
+def totals(bench: Bench, found: Race, batch: int) -> str:
     """What 10 epochs take with all that the first step takes more than others, compilation above all."""
     parts = []
     for name in found.rates:
@@ -93,4 +92,5 @@ def totals(found: Race, batch: int) -> str:
         extra = max(found.first[name] - batch / rate, 0.0)
         total = extra + EPOCHS * (NUM_IMAGES // batch) * batch / rate
         parts.append(f"{name} {total:.1f} s, of which the first step's extra {extra:.1f} s")
-    return f"{EPOCHS} epochs of {NUM_IMAGES:,} images: {'; '.join(parts)}"
+    apart = "" if bench.clock is time.perf_counter else " (without the compiler's own processes)"
+    return f"{EPOCHS} epochs of {NUM_IMAGES:,} images: {'; '.join(parts)}{apart}"

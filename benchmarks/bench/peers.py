@@ -6,7 +6,8 @@ Both VAEs are 784-512-16-512-784 with rectifiers; pythae's default encoder and d
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import functools
+import importlib
 import logging
 import os
 import tempfile
@@ -17,12 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.bench.timing import say
+
 Run = Callable[[int], None]
 
 
+@functools.cache
 def has_pythae() -> bool:
-    """Whether it can be compared with."""
-    return importlib.util.find_spec("pythae") is not None
+    """Whether it can be compared with; says so once if not."""
+    try:
+        with _quiet():
+            importlib.import_module("pythae.trainers")
+    except ImportError as error:
+        say(f"  no column for pythae: {error}; pip install -e '.[bench]'")
+        return False
+    return True
 
 
 def pythae_vae(device: torch.device) -> Any:

@@ -11,7 +11,7 @@ from benchmarks.bench.limits import count, pixels
 from benchmarks.bench.mlp import RECIPE
 from benchmarks.bench.peers import has_pythae, pythae_likelihood, samples_drawn
 from benchmarks.bench.setting import Bench, Row, race_row
-from benchmarks.bench.timing import Contender, say
+from benchmarks.bench.timing import Contender
 from benchmarks.bench.training import built, images
 from tightbound.core import Model
 from tightbound.evaluation import importance
@@ -52,8 +52,6 @@ def case(bench: Bench) -> Iterator[Row]:
         if has_pythae():
             theirs = pythae_likelihood(x, num_samples, PEER_BATCH, bench.device)
             contenders.append(Contender("pythae", theirs, drawn))
-        else:
-            say("  pythae is not installed: its column stays empty; pip install -e '.[bench]'")
         yield race_row(
             *(bench, 4, f"importance evaluation of the MLP VAE, K = {num_samples:,}, float32", bench.race(contenders)),
             unit="pairs/s",

@@ -22,6 +22,7 @@ from tightbound.training.session import Session, assemble
 
 Run = Callable[[int], None]
 NUM_IMAGES = 60_000
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adadelta": torch.optim.Adadelta}
 
 
 def images(recipe: str, number: int = NUM_IMAGES) -> Split:
@@ -75,7 +76,9 @@ def ours(recipe: str, split: Split, overrides: Iterable[str], log_every: int = 5
     return run
 
 
-def plain(recipe: str, split: Split, device: torch.device, overrides: Iterable[str] = (), dtype=torch.float32) -> Run:
+def plain(
+    recipe: str, split: Split, device: torch.device, overrides: Iterable[str] = (), dtype: torch.dtype = torch.float32
+) -> Run:
     """A loop as one would write it by hand over the same network and objective: eager, NCHW, PyTorch's own optimizer.
 
     Its images and their binarization are tensor work on the device, as ours are.
@@ -83,7 +86,9 @@ def plain(recipe: str, split: Split, device: torch.device, overrides: Iterable[s
     made = built(recipe, split, overrides)
     model, settings = made.model.to(device, dtype).train(), made.recipe.training
     module = TrainingStep(model, made.objective)
-    kind = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[settings.optimizer.kind]
+    kind = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adadelta": torch.optim.Adadelta}[
+        settings.optimizer.kind
+    ]
     optimizer = kind(model.parameters(), lr=settings.optimizer().learning_rate)
     stored, batch = split.to(device), settings.batch_size
     step = Step(torch.tensor(10_000, device=device), torch.tensor(100.0, device=device, dtype=dtype))
