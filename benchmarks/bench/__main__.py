@@ -140,8 +140,8 @@ def main() -> None:
             failures[str(number)] = reason
             say(f"case {number} failed: {reason}")
         path = report.write(given.out, bench, facts, rows, failures)
+        say(f"written: {os.path.relpath(path)} and .json")
     print(report.markdown(bench, facts, rows, failures))
-    say(f"written: {os.path.relpath(path)} and .json")
     raise SystemExit(1 if failures else 0)
 
 

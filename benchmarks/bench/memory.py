@@ -23,9 +23,9 @@ from benchmarks.bench.timing import Middle, say
 from tightbound.evaluation import importance
 from tightbound.evaluation.chunks import probe_chunk
 
-MOST, REPEATS = 1.1, 3
-# Recipe: images, so many that one call of at most 256 samples of each can fill a chunk; K.
-EVALUATIONS = {"mnist-mlp": (32, 5000), "static-mnist-ladder-12": (4, 1000)}
+MOST = 1.1
+# Recipe: images, so many that one call of at most 256 samples of each can fill a chunk; K; repeats.
+EVALUATIONS = {"mnist-mlp": (32, 5000, 3), "static-mnist-ladder-12": (4, 1000, 1)}
 ALLOCATORS: Mapping[str, Mapping[str, str]] = {
     "allocator as it is": {},
     "allocator gives back": {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"},
@@ -48,12 +48,12 @@ def measure(recipe: str, images: int, num_samples: int) -> dict[str, float]:
 def case(bench: Bench) -> Iterator[Row]:
     """Each recipe with each allocator."""
     del bench
-    for recipe, (images, many) in EVALUATIONS.items():
+    for recipe, (images, many, repeats) in EVALUATIONS.items():
         chunk = int(_in_process(recipe, images, 1, {})["chunk"])
         few = max(1, chunk // images)
         for allocator, settings in ALLOCATORS.items():
             mib: dict[int, list[float]] = {few: [], many: []}
-            for _ in range(REPEATS):
+            for _ in range(repeats):
                 for num_samples, found in mib.items():
                     found.append(_in_process(recipe, images, num_samples, settings)["mib"])
             ratio = Middle.of([a / b for a, b in zip(mib[many], mib[few], strict=True)])
