@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -98,5 +98,5 @@ def _row(name: str, seconds: dict[str, list[float]], loaded: Sequence[str]) -> R
 
 def _children() -> float:
     """Processor seconds of all child processes that have ended."""
-    times = os.times()
-    return times.children_user + times.children_system
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

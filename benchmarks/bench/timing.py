@@ -98,7 +98,7 @@ def race(
     for contender in contenders:
         found.first[contender.name] = first = _timed(contender, 1, wait, clock)
         step = _timed(contender, 1, wait, clock)
-        found.steps[contender.name] = max(1, round(seconds / max(step, 1e-9)))
+        found.steps[contender.name] = max(1, round(seconds / step))
         found.rates[contender.name] = []
         progress(f"  {contender.name}: first step {first:.2f} s, then {1e3 * step:.2f} ms")
     for number in range(-1, rounds):
@@ -107,7 +107,7 @@ def race(
             steps = found.steps[contender.name]
             taken = _timed(contender, steps, wait, clock)
             if number < 0:  # the first steps were few: now it is known better how many fit
-                found.steps[contender.name] = max(1, round(steps * seconds / max(taken, 1e-9)))
+                found.steps[contender.name] = max(1, round(steps * seconds / taken))
             else:
                 found.rates[contender.name].append(contender.items * steps / taken)
         if number >= 0:
@@ -126,7 +126,7 @@ def _timed(contender: Contender, steps: int, wait: Callable[[], object], clock: 
     started = clock()
     contender.run(steps)
     wait()
-    return clock() - started
+    return max(clock() - started, 1e-9)  # clocks tick
 
 
 def _short(value: float) -> str:
