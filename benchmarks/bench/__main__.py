@@ -103,6 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help=clocks)
     parser.add_argument("--precision", choices=("auto", "float32", "bf16"), default="auto", help="of our training")
     parser.add_argument("--compile", choices=("auto", "on", "off"), default="auto", help="of our training step")
+    parser.add_argument("--cuda-graph", choices=("auto", "off"), default="auto", help="of our training step")
     parser.add_argument("--case-seconds", type=float, help="a case that takes longer is given up")
     parser.add_argument("--total-seconds", type=float, help="no case goes on beyond these")
     parser.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
@@ -119,7 +120,7 @@ def main() -> None:
         raise SystemExit("--clock processor: threads and a GPU that wait for each other differ; add --threads 1")
     device = torch.device(given.device)
     precision = resolve_precision(given.precision, given.device)
-    bench = Bench(device, precision, given.compile, given.seconds, given.rounds)
+    bench = Bench(device, precision, given.compile, given.cuda_graph, given.seconds, given.rounds)
     if given.clock == "processor":
         bench.clock = time.process_time
     rows: list[Row] = []

@@ -9,7 +9,7 @@ import torch
 from benchmarks.bench.limits import count
 from benchmarks.bench.setting import Bench, Row, race_row
 from benchmarks.bench.timing import Contender
-from benchmarks.bench.training import images, ours, plain
+from benchmarks.bench.training import Ours, images, plain
 
 LEAST = 2.3
 RESIDUAL, RESIDUAL_BATCH = "mnist-iaf-small", 128
@@ -33,8 +33,9 @@ def _beside_plain(bench: Bench, case: int, what: str, recipe: str, batch: int, *
     split = images(recipe, 6_000)
     by_hand = plain(recipe, split, bench.device, [size])
     operations = count(lambda: by_hand(1))
+    mine = Ours(recipe, split, bench.training(compiled, size))
     contenders = [
-        Contender("ours", ours(recipe, split, bench.training(compiled, size)), batch),
+        Contender("ours", mine, batch),
         Contender("plain float32", by_hand, batch),
     ]
     if bench.on_gpu:
@@ -49,5 +50,5 @@ def _beside_plain(bench: Bench, case: int, what: str, recipe: str, batch: int, *
         operations=None if operations is None else operations / batch,
         # At this batch a GPU's convolutions of the bare library wait for their launch: no limit.
         limit=f"{'product' if bench.on_gpu else 'convolution 14×14'} {bench.precision}",
-        notes=(note,),
+        notes=(mine.how, note),
     )

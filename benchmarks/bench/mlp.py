@@ -13,7 +13,7 @@ from benchmarks.bench.limits import count
 from benchmarks.bench.peers import has_pythae, pythae_training
 from benchmarks.bench.setting import Bench, Row, race_row
 from benchmarks.bench.timing import Contender, Race
-from benchmarks.bench.training import NUM_IMAGES, Run, images, ours
+from benchmarks.bench.training import NUM_IMAGES, Ours, Run, images
 
 RECIPE, LATENTS, HIDDEN, PIXELS = "mnist-mlp", 16, 512, 784
 TARGETS = {128: 3.0, 512: 5.0}
@@ -68,7 +68,8 @@ def case(bench: Bench) -> Iterator[Row]:
     gray = (split.pixels.flatten(1).to(torch.float32) / 255).to(bench.device)
     for batch, least in TARGETS.items():
         overrides = bench.training(True, f"training.batch_size={batch}")
-        contenders = [Contender("ours", ours(RECIPE, split, overrides), batch)]
+        mine = Ours(RECIPE, split, overrides)
+        contenders = [Contender("ours", mine, batch)]
         if has_pythae():
             x = (split.pixels > 127).to(torch.float32)
             contenders.append(Contender("pythae", pythae_training(x, batch, bench.device), batch))
@@ -80,7 +81,7 @@ def case(bench: Bench) -> Iterator[Row]:
             least=least,
             operations=operations_an_image(batch),
             limit=f"product {bench.precision}",
-            notes=(totals(bench, found, batch),),
+            notes=(mine.how, totals(bench, found, batch)),
         )
 
 

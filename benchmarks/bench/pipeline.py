@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.bench.mlp import LATENTS, RECIPE
 from benchmarks.bench.setting import Bench, Row, race_row
 from benchmarks.bench.timing import Contender
-from benchmarks.bench.training import Run, images, ours
+from benchmarks.bench.training import Ours, Run, images
 from tightbound.data.split import Split
 from tightbound.training.batches import Batches
 
@@ -74,12 +74,13 @@ def loader(split: Split, bench: Bench) -> Run:
 def case(bench: Bench) -> Iterator[Row]:
     """Dynamic binarization at batch 128."""
     split = images(RECIPE)
+    training = Ours(RECIPE, split, bench.training(True, f"training.batch_size={BATCH}"))
     contenders = [
         Contender("ours", batches(split, bench), BATCH),
-        Contender("our training", ours(RECIPE, split, bench.training(True, f"training.batch_size={BATCH}")), BATCH),
+        Contender("our training", training, BATCH),
         Contender("DataLoader", loader(split, bench), BATCH),
     ]
     found, what = bench.race(contenders), f"data with dynamic binarization, batch {BATCH}"
     ratio = found.ratio("ours", "DataLoader")
     note = f"{ratio.median:.0f} times the DataLoader, which binarizes one image at a time in one process"
-    yield race_row(bench, 6, what, found, least=LEAST, notes=(note,))
+    yield race_row(bench, 6, what, found, least=LEAST, notes=(training.how, note))

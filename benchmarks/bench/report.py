@@ -31,6 +31,7 @@ def facts_of(bench: Bench) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": bench.precision,
         "compile": bench.compile,
+        "cuda_graph": bench.cuda_graph,
         "rounds": bench.rounds,
         "seconds_a_round": bench.seconds,
         "clock": "processor time" if bench.clock is time.process_time else "wall time",

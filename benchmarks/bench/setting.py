@@ -20,6 +20,7 @@ class Bench:
         device: where.
         precision: of our network bodies where a case leaves it open.
         compile: whether our step is compiled; ``auto`` leaves it to the case.
+        cuda_graph: whether a GPU replays our step as one graph; ``auto`` is the library's choice.
         seconds: a contender's part of a round lasts about this.
         rounds: that count.
         clock: seconds; those of this process alone, where the machine has other work, are fair on one thread only.
@@ -29,6 +30,7 @@ class Bench:
     device: torch.device
     precision: str
     compile: Literal["auto", "on", "off"] = "auto"
+    cuda_graph: Literal["auto", "off"] = "auto"
     seconds: float = 1.0
     rounds: int = 10
     clock: Clock = time.perf_counter
@@ -56,8 +58,10 @@ class Bench:
             more: overrides of the case itself.
         """
         compiled = {"auto": compile, "on": True, "off": False}[self.compile]
-        device, compiling = f"training.device={self.device.type}", f"training.compile={str(compiled).lower()}"
-        return [device, f"training.precision={self.precision}", compiling, *more]
+        graph = {"auto": "auto", "off": "false"}[self.cuda_graph]
+        chosen = {"device": self.device.type, "precision": self.precision, "cuda_graph": graph}
+        chosen["compile"] = str(compiled).lower()
+        return [*(f"training.{key}={value}" for key, value in chosen.items()), *more]
 
 
 @dataclass(frozen=True)

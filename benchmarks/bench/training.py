@@ -18,7 +18,7 @@ from tightbound.recipes.build import Built, build
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
 from tightbound.training import TrainingStep, decide
-from tightbound.training.session import Session, assemble
+from tightbound.training.session import assemble
 
 Run = Callable[[int], None]
 NUM_IMAGES = 60_000
@@ -38,42 +38,52 @@ def built(recipe: str, split: Split, overrides: Iterable[str] = ()) -> Built:
     return build(loaded, DataFacts.of(split))
 
 
-def session_of(recipe: str, split: Split, overrides: Iterable[str]) -> tuple[Session, int]:
-    """A run of the library ready for its first step, and the steps of an epoch."""
-    made = built(recipe, split, overrides)
-    settings = made.recipe.training
-    decisions = decide(settings, made.model, len(split))
-    say(f"  {recipe}: {decisions.device}, {decisions.precision}, {decisions.compile_note}")
-    session = assemble(
-        *(made.model, made.objective, split, settings, decisions, None),
-        folder=Path(tempfile.gettempdir()),  # nothing is written without a checkpoint
-        initialize=initialize_from_data,
-        warn=say,
-    )
-    return session, decisions.steps_per_epoch
+class Ours:
+    """The body of ``training.loop.train``: batches, loss and gradients, guarded update, metrics read now and then.
 
+    Called with a number of steps, it takes them.
 
-def ours(recipe: str, split: Split, overrides: Iterable[str], log_every: int = 50) -> Run:
-    """The body of ``training.loop.train``: batches, loss and gradients, guarded update, metrics read now and then."""
-    session, steps_per_epoch = session_of(recipe, split, overrides)
-    live, step = session.live, 0
+    Args:
+        recipe: a shipped name.
+        split: images on the CPU.
+        overrides: of the recipe.
+    """
 
-    def run(steps: int) -> None:
-        nonlocal step
+    def __init__(self, recipe: str, split: Split, overrides: Iterable[str]) -> None:
+        made = built(recipe, split, overrides)
+        settings = made.recipe.training
+        self._decisions = decide(settings, made.model, len(split))
+        self._session = assemble(
+            *(made.model, made.objective, split, settings, self._decisions, None),
+            folder=Path(tempfile.gettempdir()),  # nothing is written without a checkpoint
+            initialize=initialize_from_data,
+            warn=say,
+        )
+        self._log_every, self._step = settings.log_every, 0
+
+    @property
+    def how(self) -> str:
+        """Precision, and whether the steps are compiled or captured: not so where that failed at the first."""
+        step = self._session.forward_backward
+        compiled = "compiled" if step.compiled else "not compiled"
+        return f"ours: {self._decisions.precision}, {compiled}{', one CUDA graph' if step.cuda_graph else ''}"
+
+    def __call__(self, steps: int) -> None:
+        """As the loop does, without validation and checkpoints."""
+        session, live = self._session, self._session.live
         for _ in range(steps):
-            x, noise = session.batches(step)
+            x, noise = session.batches(self._step)
             done = live.update.done
-            with session.masks(step):
-                loss = session.forward_backward(x, noise, Step(done, done.to(session.dtype) / steps_per_epoch))
-            outcome = live.update(loss.value, session.learning_rate(step))
+            position = Step(done, done.to(session.dtype) / self._decisions.steps_per_epoch)
+            with session.masks(self._step):
+                loss = session.forward_backward(x, noise, position)
+            outcome = live.update(loss.value, session.learning_rate(self._step))
             parts = {**loss.parts, "loss": loss.value, "gradient_norm": outcome.gradient_norm}
             live.meter.add(parts, outcome.finite)
-            step += 1
-            if step % log_every == 0:
+            self._step += 1
+            if self._step % self._log_every == 0:
                 live.meter.read()
                 live.update.counters()
-
-    return run
 
 
 def plain(

@@ -15,7 +15,7 @@ from benchmarks.bench.limits import count
 from benchmarks.bench.scoring import binary, model_of
 from benchmarks.bench.setting import Bench, Row, race_row
 from benchmarks.bench.timing import Contender
-from benchmarks.bench.training import Run, images, ours, plain
+from benchmarks.bench.training import Ours, Run, images, plain
 from tightbound.core import Model
 from tightbound.evaluation import importance
 
@@ -30,8 +30,9 @@ def case(bench: Bench) -> Iterator[Row]:
         split, size = images(recipe), f"training.batch_size={BATCH}"
         by_hand = plain(recipe, split, bench.device, [size], torch.float64)
         operations = count(partial(by_hand, 1))
+        mine = Ours(recipe, split, bench.training(True, size))
         contenders = [
-            Contender("ours", ours(recipe, split, bench.training(True, size)), BATCH),
+            Contender("ours", mine, BATCH),
             Contender("plain float64", by_hand, BATCH),
         ]
         what = f"spatial transformer ({recipe}) training, K = 5, batch {BATCH}"
@@ -42,7 +43,7 @@ def case(bench: Bench) -> Iterator[Row]:
             least=LEAST_TRAINING,
             operations=None if operations is None else operations / BATCH,
             limit=f"product {bench.precision}",
-            notes=(note,),
+            notes=(mine.how, note),
         )
     for recipe in RECIPES:
         model, by_hand = (model_of(recipe, bench.device) for _ in range(2))
