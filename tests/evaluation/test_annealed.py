@@ -154,9 +154,9 @@ def test_chains_keep_the_part_of_their_momentum_that_is_asked_for(refresh: float
     with torch.no_grad():
         chains = Chains(model, x, "prior", 4, 1000)
         chains.begin(noise)
-        ((_, before),) = chains._phases()  # pyright: ignore[reportPrivateUsage]
+        before = chains._calls[0].state  # pyright: ignore[reportPrivateUsage]
         chains.step(hmc_step, 0.5, 0.0, Settings(sigmoid(3), np.zeros(3), 2, refresh), noise)
-        ((_, after),) = chains._phases()  # pyright: ignore[reportPrivateUsage]
+        after = chains._calls[0].state  # pyright: ignore[reportPrivateUsage]
     wanted = (1 - refresh) ** 0.5 * before.momentum + refresh**0.5 * drawn[-1]
     torch.testing.assert_close(after.momentum, wanted)
 

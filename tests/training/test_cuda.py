@@ -16,6 +16,7 @@ from tests.training.test_resume import _Failing, _ladder_with_dropout, _StoppedE
 from tests.training.toy import IMAGE_SHAPE, ToySplit, run, toy_model, weights
 from tightbound.core import Model, Step
 from tightbound.evaluation import Annealing, annealed, bidirectional, importance
+from tightbound.numerics import Replayed
 from tightbound.objectives import ELBO
 from tightbound.registry import Factory
 from tightbound.training import TrainingStep
@@ -55,12 +56,36 @@ def test_a_captured_step_is_the_step_of_the_processor(name: str) -> None:
         assert not warnings
         assert found.value.item() == pytest.approx(expected.value.item(), rel=1e-10)
         for a, b in zip(_gradients(model), _gradients(there), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
         for p in [*model.parameters(), *there.parameters()]:
             p.grad = None
     assert captured.cuda_graph
     for a, b in zip(model.buffers(), there.buffers(), strict=True):
         torch.testing.assert_close(a, b.cpu())
+
+
+def test_a_function_is_replayed_from_its_third_call_on_with_what_it_is_given_then() -> None:
+    calls: list[int] = []
+
+    def function(x: torch.Tensor, factor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        calls.append(1)
+        return x * factor, x.sum(0)
+
+    replayed, kept = Replayed(function, torch.cuda.graph_pool_handle()), []
+    for count in range(6):
+        x, factor = torch.randn(4, 3, device="cuda"), torch.full((), 0.5 + count, device="cuda")
+        kept.append((replayed(x, factor), (x * factor, x.sum(0))))
+    assert len(calls) == 4  # twice as it is, once to warm up, once recorded
+    for found, expected in kept:
+        for a, b in zip(found, expected, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_function_that_waits_for_the_device_is_called_as_it_is() -> None:
+    replayed = Replayed(lambda x: (x * float(x.sum()),))
+    for count in range(5):
+        x = torch.full((2,), 1.0 + count, device="cuda")
+        assert replayed(x)[0].tolist() == [2 * (1.0 + count) ** 2] * 2
 
 
 @pytest.mark.parametrize("bad", [(), (3, 4)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chunks import spans
 from tightbound.evaluation.path import Ends, Path, Start, path_from
 from tightbound.evaluation.units import keep
-from tightbound.numerics import HMCInfo, Phase, hmc_step, reversed_hmc_step
+from tightbound.numerics import HMCInfo, Phase, Replayed, hmc_step, reversed_hmc_step
 
 Kernel = Callable[..., tuple[Phase, HMCInfo]]
 
@@ -46,14 +48,73 @@ class Settings:
         assert len(self.step_sizes) == len(t)
 
 
-@dataclass
+class _State(NamedTuple):
+    """Of chains (K, B) of a call: where they are, what is found there, and their momenta."""
+
+    u: Tensor
+    ends: Ends
+    momentum: Tensor
+
+
 class _Call:
     """Chains that are evaluated together."""
 
-    path: Path
-    chains: slice
-    rows: slice
-    phase: Phase | None = None
+    def __init__(self, path: Path, chains: slice, rows: slice) -> None:
+        self.path, self.at = path, (chains, rows)
+        self._state: _State | None = None
+        self._transitions: dict[tuple[Kernel, int, float], Callable[..., tuple[Tensor, ...]]] = {}
+
+    @property
+    def state(self) -> _State:
+        assert self._state is not None, "begin first"
+        return self._state
+
+    def begin(self, u: Tensor, momentum: Tensor) -> None:
+        self._state = _State(u, self.path.ends(u), momentum)
+
+    def step(
+        self,
+        kernel: Kernel,
+        temperature: float | Tensor,
+        step_size: float | Tensor,
+        settings: Settings,
+        noise: tuple[Tensor, Tensor],
+        pool: Any,
+    ) -> Tensor:
+        """One transition; the probabilities of acceptance."""
+        key = (kernel, settings.leapfrog_steps, settings.refresh)
+        if key not in self._transitions:
+            function = partial(_transition, self.path, *key)
+            self._transitions[key] = function if pool is None else Replayed(function, pool)
+        u, ends, momentum = self.state
+        u, momentum, acceptance, *found = self._transitions[key](u, momentum, temperature, step_size, *noise, *ends)
+        self._state = _State(u, Ends(*found), momentum)
+        return acceptance
+
+
+def _transition(
+    path: Path,
+    kernel: Kernel,
+    leapfrog_steps: int,
+    refresh: float,
+    u: Tensor,
+    momentum: Tensor,
+    temperature: float | Tensor,
+    step_size: float | Tensor,
+    normal: Tensor,
+    log_uniform: Tensor,
+    *ends: Tensor,
+) -> tuple[Tensor, ...]:
+    phase, info = kernel(
+        Phase(Ends(*ends).at(u, temperature), momentum),
+        path.density(temperature),
+        step_size=step_size,
+        num_steps=leapfrog_steps,
+        noise=normal,
+        log_uniform=log_uniform,
+        refresh=refresh,
+    )
+    return phase.local.z, phase.momentum, info.acceptance, *phase.local.extra
 
 
 class Chains:
@@ -77,64 +138,52 @@ class Chains:
             for rows, path in [(rows, path_from(start, model, part)) for rows, part in paths]
             for part in chains
         ]
+        self._pool = torch.cuda.graph_pool_handle() if x.is_cuda else None
 
     def begin(self, noise: ChainNoise) -> None:
         """Every chain at a point of f_0."""
         drawn = noise.collect(self._calls[0].path.draw)
-        self._begin(lambda call: call.path.place(drawn[call.chains, call.rows].contiguous()), noise)
+        self._begin(lambda call: call.path.place(drawn[call.at].contiguous()), noise)
 
     def begin_at(self, u: Float[Tensor, "K B U"], noise: ChainNoise) -> None:
         """Every chain at a given point."""
-        self._begin(lambda call: u[call.chains, call.rows].contiguous(), noise)
+        self._begin(lambda call: u[call.at].contiguous(), noise)
 
     def _begin(self, where: Callable[[_Call], Tensor], noise: ChainNoise) -> None:
         momentum = None
         for call in self._calls:
             u = where(call)
             momentum = noise.normal(u.shape[-1]) if momentum is None else momentum
-            call.phase = Phase(call.path.ends(u).at(u, 0.0), momentum[call.chains, call.rows])
+            call.begin(u, momentum[call.at])
 
     @property
     def delta(self) -> Float[Tensor, "K B"]:
         """δ of every chain, float64, as the last transition left it: no evaluation of the model."""
-        return self._gather(lambda call, phase: keep(phase.local.extra[1]))
+        return self._gather([keep(call.state.ends.delta) for call in self._calls])
 
     def step(
         self, kernel: Kernel, temperature: float, step_size: float, settings: Settings, noise: ChainNoise
     ) -> Float[Tensor, "K B"]:
         """One transition of every chain; the probability of acceptance of each."""
-        found: list[Tensor] = []
-        normal, log_uniform = noise.normal(self._size), noise.log_uniform()
-        for call, phase in self._phases():
-            at = (call.chains, call.rows)
-            local = Ends(*phase.local.extra).at(phase.local.z, temperature)
-            call.phase, info = kernel(
-                phase._replace(local=local),
-                call.path.density(temperature),
-                step_size=step_size,
-                num_steps=settings.leapfrog_steps,
-                noise=normal[at],
-                log_uniform=log_uniform[at],
-                refresh=settings.refresh,
-            )
-            found.append(info.acceptance)
-        values = iter(found)
-        return self._gather(lambda call, phase: next(values))
+        normal, log_uniform = noise.normal(self._calls[0].state.u.shape[-1]), noise.log_uniform()
+        t, size = self._scalar(temperature), self._scalar(step_size)
+        return self._gather(
+            [
+                call.step(kernel, t, size, settings, (normal[call.at], log_uniform[call.at]), self._pool)
+                for call in self._calls
+            ]
+        )
 
-    @property
-    def _size(self) -> int:
-        return next(self._phases())[1].momentum.shape[-1]
+    def _scalar(self, value: float) -> float | Tensor:
+        """As a recorded transition takes it: a number would be recorded with it."""
+        if self._pool is None:
+            return value
+        return torch.full((), value, dtype=self.like.dtype, device=self.like.device)
 
-    def _phases(self) -> Iterator[tuple[_Call, Phase]]:
-        for call in self._calls:
-            assert call.phase is not None, "begin first"
-            yield call, call.phase
-
-    def _gather(self, of: Callable[[_Call, Phase], Tensor]) -> Tensor:
-        parts = [(call, of(call, phase)) for call, phase in self._phases()]
-        whole = parts[0][1].new_empty(self.num_chains, self.num_images)
-        for call, part in parts:
-            whole[call.chains, call.rows] = part
+    def _gather(self, parts: list[Tensor]) -> Tensor:
+        whole = parts[0].new_empty(self.num_chains, self.num_images)
+        for call, part in zip(self._calls, parts, strict=True):
+            whole[call.at] = part
         return whole
 
 

@@ -44,7 +44,7 @@ class Ends(NamedTuple):
     slope_start: Tensor
     slope_delta: Tensor
 
-    def at(self, u: Tensor, temperature: float) -> Local:
+    def at(self, u: Tensor, temperature: float | Tensor) -> Local:
         """log f_t and its gradient: no evaluation of the model."""
         return Local(
             u,
@@ -91,7 +91,7 @@ class Path(ABC):
     def ends(self, u: Float[Tensor, "K B U"]) -> Ends:
         """Both ends at u: one decoder gradient."""
 
-    def density(self, temperature: float) -> Density:
+    def density(self, temperature: float | Tensor) -> Density:
         """f_t as the transitions want it."""
         return lambda u: self.ends(u).at(u, temperature)
 

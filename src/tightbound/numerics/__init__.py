@@ -26,6 +26,7 @@ from tightbound.numerics.noise import (
     generator_for,
 )
 from tightbound.numerics.orthogonal import orthonormal_columns, reflections
+from tightbound.numerics.recording import Recording, Replayed
 from tightbound.numerics.scales import soft_clamp, soft_floor
 from tightbound.numerics.triangular import num_strictly_lower, unit_lower
 
@@ -38,6 +39,8 @@ __all__ = [
     "HMCInfo",
     "Local",
     "Phase",
+    "Recording",
+    "Replayed",
     "acceptance_of",
     "advance",
     "call_detached",

@@ -35,4 +35,4 @@ class TrainingStep(nn.Module):
         params = draw.params.detach()
         error = x - likelihood.quick_mean(params)
         errors = {"rmse": error.square().mean().sqrt(), "mae": error.abs().mean()}
-        return loss._replace(parts={**loss.parts, **errors, **likelihood.logged(params)})
+        return Loss(loss.value, {**loss.parts, **errors, **likelihood.logged(params)})
