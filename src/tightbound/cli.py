@@ -218,6 +218,9 @@ def traverse(
         str | None,
         typer.Option(metavar="[I,J,...|active|all]", help="Walk along these latent units. [without a value: active]"),
     ] = None,
+    trajectory: Annotated[
+        bool, typer.Option("--trajectory", help="Along Hamiltonian trajectories of images, the posterior's own or HMC's.")
+    ] = False,
     steps: Annotated[int, typer.Option(callback=_at_least(2), help="Images along a side.")] = 10,
     out: PictureFile = None,
     split: SplitName = None,
@@ -226,11 +229,13 @@ def traverse(
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
-    """Decode between images, or along one latent unit at a time."""
+    """Decode between images, along one latent unit at a time, or along Hamiltonian trajectories."""
+    from tightbound.commands.trajectory import write_trajectories
     from tightbound.commands.traverse import write_traversal
 
     given = {"split": split, "data": data, "checkpoint": checkpoint, "seed": seed, "device": device}
-    write_traversal(run, out, images=images, dims=dims, steps=steps, **given)
+    write = write_trajectories if trajectory else write_traversal
+    write(run, out, images=images, dims=dims, steps=steps, **given)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from tests.cli.test_bad_input import check
 from tightbound.cli import _with_value_of_dims
 from tightbound.commands.traverse import _name
 from tightbound.recipes.run import open_run
+from tightbound.report.trajectory_grid import shown
 
 
 def arrays_of(path):
@@ -84,11 +85,35 @@ def test_the_most_used_units_come_first(tightbound, copied, tmp_path):
         assert np.abs(found["epsilon"]).sum(-1).max() == 3  # all other units are at 0, the prior's mean
 
 
+def test_along_trajectories(tightbound, copied, tmp_path):
+    """All points and the numbers beside them, of Hamiltonian Monte Carlo from samples of a Gaussian posterior."""
+    out = tmp_path / "walk.npz"
+    arguments = ["--trajectory", "--images", "5,2,11", "--steps", 6, "--out", out]
+    assert tightbound("traverse", copied, *arguments).exit_code == 0
+    found = arrays_of(out)
+    assert found["index"].tolist() == [5, 2, 11]
+    assert found["means"].shape == found["std"].shape == (3, 6, 1, 8, 8)
+    assert found["epsilon"].shape == (3, 6, 3)
+    means, std = decoded(open_run(copied).model(), found["epsilon"])
+    np.testing.assert_allclose(found["means"], means, atol=1e-6)
+    np.testing.assert_allclose(found["std"], std, atol=1e-6)
+    assert found["energy_error"][:, 0].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(found["acceptance"], np.minimum(1, np.exp(-found["energy_error"][:, -1])), rtol=1e-5)
+    assert 0 < found["step_size"] < 3
+
+
+def test_points_shown_are_evenly_spaced_with_both_ends():
+    assert shown(16, 6).tolist() == [0, 3, 6, 9, 12, 15]
+    assert shown(4, 10).tolist() == [0, 1, 2, 3]
+
+
 def test_pictures_have_names_of_their_own(tightbound, copied):
     for arguments, name in (
         (["--images", "5,2,11,0"], "interpolation-images-5-2-11-0-seed0.png"),
         (["--dims", "1,2", "--images", "4", "--seed", 3], "traversal-1-2-images-4-seed3.png"),
         (["--dims"], "traversal-active-seed0.png"),
+        (["--trajectory", "--images", "3,1"], "trajectory-images-3-1-seed0.png"),
+        (["--trajectory", "--seed", 2], "trajectory-seed2.png"),
     ):
         result = tightbound("traverse", copied, *arguments)
         assert result.stdout.strip() == str(copied / "figures" / name), result.stderr
@@ -109,7 +134,7 @@ def test_equal_requests_give_equal_bytes_also_from_a_zip(tightbound, trained, tm
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        ([], "expected --images or --dims; got neither", "--images 0,1,2,3"),
+        ([], "expected --images, --dims or --trajectory; got none", "--images 0,1,2,3"),
         (["--images", "1,2,3"], "--images: got 3; expected two or four images to walk between", ""),
         (["--images", "1,2", "--dims"], "--images: got 2 with --dims; expected one", "leave out --dims"),
         (["--images", "1,x"], "--images: got '1,x'; expected whole numbers with commas, such as 3,7", ""),
@@ -125,6 +150,8 @@ def test_equal_requests_give_equal_bytes_also_from_a_zip(tightbound, trained, tm
         (["--dims", "1,0,1"], "--dims: got 1 twice; expected each number once", ""),
         (["--images", "3,3"], "--images: got 3 twice; expected each number once", ""),
         (["--dims", "0", "--split", "train"], "--split and --data choose images: without --images they have no", ""),
+        (["--dims", "1", "--trajectory"], "--dims: a trajectory moves all units; leave out --dims or", ""),
+        (["--trajectory", "--images", "300"], "--images: got 300; expected 0 to 299, as there are 300 images", ""),
         (["--dims", "--steps", "1"], "--steps: got 1; expected a whole number >= 2", ""),
         (["--dims", "--out", "walk.gif"], "--out: got 'walk.gif'; expected a file that ends in .png or .npz", ""),
     ],

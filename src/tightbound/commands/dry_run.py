@@ -50,12 +50,13 @@ def _memory(built: Built, decisions: Decisions, data: Data, cost: StepCost) -> l
         "gradients": (cost.gradients, ""),
         "optimizer": (cost.optimizer, "of state"),
         "average": (cost.weights if built.recipe.training.ema is not None else 0, "of moving average"),
-        "activations": (cost.activations, f"for a batch of {decisions.batch_size:,}"),
+        "activations": (cost.activations or 0, f"for a batch of {decisions.batch_size:,}"),
         "data": (data_bytes(data), "of images in memory"),
     }
     rows = [(name, f"{_size(count)} {what}".strip()) for name, (count, what) in parts.items() if count]
     total = sum(count for count, _ in parts.values())
-    return [*rows, ("memory", f"about {_size(total)} in all, PyTorch itself apart")]
+    apart = "PyTorch itself" if cost.activations is not None else "activations, which were not measured, and PyTorch"
+    return [*rows, ("memory", f"about {_size(total)} in all, {apart} apart")]
 
 
 def data_bytes(data: Data) -> int:

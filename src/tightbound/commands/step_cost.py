@@ -28,14 +28,15 @@ class StepCost:
         weights: bytes of the parameters.
         gradients: bytes.
         optimizer: bytes of its state.
-        activations: bytes: on a GPU, measured at the peak of a step; else what the forward pass keeps for the backward.
+        activations: bytes: on a GPU, measured at the peak of a step; else what the forward pass keeps for the backward,
+            None where that is unknown: gradients inside a forward pass allow no look at what is kept.
     """
 
     seconds: float
     weights: int
     gradients: int
     optimizer: int
-    activations: int
+    activations: int | None
 
 
 def measure_step(built: Built, decisions: Decisions) -> StepCost:
@@ -51,15 +52,19 @@ def measure_step(built: Built, decisions: Decisions) -> StepCost:
         loss().backward()
         optimizer.step()
 
-    with saved_storages(model) as saved:
-        loss()
-    activations = sum(saved.values())
+    activations = None if "follows_target" in model.capabilities else _kept(model, loss)
     seconds = time_step(step, torch.cuda.synchronize if device == "cuda" else _no_wait)
     weights, gradients = _bytes(parameters), _bytes(p.grad for p in parameters if p.grad is not None)
     state = _bytes(v for values in optimizer.state.values() for v in values.values() if isinstance(v, Tensor))
     if device == "cuda":
         activations = max(torch.cuda.max_memory_allocated() - weights - gradients - state, 0)
     return StepCost(seconds, weights, gradients, state, activations)
+
+
+def _kept(model: nn.Module, loss: Callable[[], Tensor]) -> int:
+    with saved_storages(model) as saved:
+        loss()
+    return sum(saved.values())
 
 
 def time_step(step: Callable[[], object], wait: Callable[[], object]) -> float:

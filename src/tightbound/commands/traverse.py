@@ -66,13 +66,13 @@ def write_traversal(
     Raises:
         RecipeError: neither or too much is asked for, or an image or unit that does not exist.
     """
-    index = None if images is None else _indices("--images", images)
+    index = None if images is None else indices("--images", images)
     _check_request(index, dims, chosen_data=split is not None or data is not None)
     run = open_run(path)
     target = target_of(run, path, out, _name(index, dims, seed))
     source = None if index is None else open_images(run, data, split)
     if source is not None and index is not None:
-        _check_range("--images", index, len(source), "images")
+        check_range("--images", index, len(source), "images")
     model = run.model(checkpoint, device or "auto")
     units, order = ([], "") if dims is None else _units(run, model, dims)
     if target.suffix == ".png" and len(units) > MOST_ROWS:
@@ -113,7 +113,10 @@ def _write(
 def _check_request(index: list[int] | None, dims: str | None, *, chosen_data: bool) -> None:
     """What is asked for is one thing, and every option has an effect."""
     if index is None and dims is None:
-        raise RecipeError("expected --images or --dims; got neither", hint="such as --images 0,1,2,3 or --dims active")
+        raise RecipeError(
+            "expected --images, --dims or --trajectory; got none",
+            hint="such as --images 0,1,2,3 or --dims active",
+        )
     if dims is None and index is not None and len(index) not in (2, 4):
         raise RecipeError(f"--images: got {len(index)}; expected two or four images to walk between")
     if dims is not None and index is not None and len(index) != 1:
@@ -125,7 +128,7 @@ def _check_request(index: list[int] | None, dims: str | None, *, chosen_data: bo
         raise RecipeError("--split and --data choose images: without --images they have no effect")
 
 
-def _indices(option: str, text: str) -> list[int]:
+def indices(option: str, text: str) -> list[int]:
     """``3,7`` or ``[3, 7]`` -> [3, 7]."""
     try:
         given = [int(part) for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
@@ -140,7 +143,8 @@ def _indices(option: str, text: str) -> list[int]:
     return given
 
 
-def _check_range(option: str, given: list[int], size: int, what: str) -> None:
+def check_range(option: str, given: list[int], size: int, what: str) -> None:
+    """Refuses a number that there is no image or unit of."""
     for value in given:
         if not 0 <= value < size:
             raise RecipeError(f"{option}: got {value}; expected 0 to {size - 1}, as there are {size:,} {what}")
@@ -153,8 +157,8 @@ def _units(run: Run, model: Model, dims: str) -> tuple[list[int], str]:
         found = read_run(run.folder).main
         units, order = units_by_use({} if found is None else found.row, sizes)
         return (units if dims == "all" else units[:MOST_USED]), order
-    units = _indices("--dims", dims)
-    _check_range("--dims", units, sum(sizes), "latent units")
+    units = indices("--dims", dims)
+    check_range("--dims", units, sum(sizes), "latent units")
     return units, ""
 
 
@@ -169,5 +173,5 @@ def _name(index: list[int] | None, dims: str | None, seed: int) -> str:
 def _short(dims: str) -> str:
     if dims in _WORDS:
         return dims
-    units = _indices("--dims", dims)
+    units = indices("--dims", dims)
     return "-".join(map(str, units)) if len(units) <= _LISTED else f"{len(units)}-units"

@@ -22,6 +22,7 @@ from tightbound.evaluation.probe import linear_probe
 from tightbound.evaluation.probed import Probed
 from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.source import Source
+from tightbound.evaluation.trajectory import Trajectories, trajectories
 
 __all__ = [
     "MOST_HOURS",
@@ -31,6 +32,7 @@ __all__ = [
     "Forecast",
     "Probed",
     "Source",
+    "Trajectories",
     "active_mask",
     "active_units",
     "annealed",
@@ -46,5 +48,6 @@ __all__ = [
     "linear_probe",
     "pareto_k",
     "summarize",
+    "trajectories",
     "variance_of_means",
 ]

@@ -27,7 +27,7 @@ IMAGES, CHAINS = 32, 4  # simulated images, and chains of each
 GRID = 64  # temperatures of the pilot's own sigmoid schedule, whatever T
 BURN_IN, TRANSITIONS = 32, 4  # transitions at its first temperature, and at each
 PAIR_TRANSITIONS = IMAGES * CHAINS * (BURN_IN + TRANSITIONS * (GRID - 1))  # all of its work
-_FIRST_STEP, _FIRST_GAIN, _GAIN = 0.1, 1.0, 0.4
+FIRST_STEP, _FIRST_GAIN, _GAIN = 0.1, 1.0, 0.4
 _SMOOTH = 5  # grid points in the moving averages
 
 
@@ -112,12 +112,12 @@ def _along(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log step sizes and mean Var_t(δ) over images at the temperatures of the grid."""
     trial = Settings(grid, np.full(GRID, np.nan), annealing.leapfrog_steps, annealing.refresh, annealing.start)
-    log_step, log_steps, variance = float(np.log(_FIRST_STEP)), np.zeros(GRID), np.zeros(GRID)
+    log_step, log_steps, variance = float(np.log(FIRST_STEP)), np.zeros(GRID), np.zeros(GRID)
     variance[0] = _spread(chains.delta)
     for index in range(1, GRID):
         tried, spreads = [], []
         for attempt in range(BURN_IN * (index == 1) + TRANSITIONS):
-            gain = max(_GAIN, _FIRST_GAIN / (1 + attempt / 8)) if index == 1 else _GAIN
+            gain = gain_of(attempt) if index == 1 else _GAIN
             acceptance = chains.step(hmc_step, float(grid[index]), float(np.exp(log_step)), trial, noise)
             log_step += gain * (float(acceptance.double().mean()) - annealing.target_acceptance)
             tried.append(log_step)
@@ -127,6 +127,11 @@ def _along(
         variance[index] = np.mean(spreads[-TRANSITIONS:])
     log_steps[0] = log_steps[1]
     return log_steps, variance
+
+
+def gain_of(attempt: int) -> float:
+    """How far the logarithm of a step size moves, from a first guess that may be far off: large steps first."""
+    return max(_GAIN, _FIRST_GAIN / (1 + attempt / 8))
 
 
 def _spread(delta: Tensor) -> float:
