@@ -17,7 +17,7 @@ import yaml
 from tightbound.commands.beside import ours, write_mean
 from tightbound.errors import RunError
 from tightbound.recipes.agreement import check_recipes, check_seeds
-from tightbound.recipes.published import Quantity, trusted_error
+from tightbound.recipes.published import Quantity, find_ours, trusted_error
 from tightbound.recipes.seeds import mean_over, paired_difference
 from tightbound.recipes.source import shipped
 from tightbound.report.formatting import MINUS, count, duration, fixed, percent, with_error
@@ -174,9 +174,8 @@ def recipe_text(name: str, values: Sequence[Mapping[str, Any]], rows: Rows) -> s
     if name not in rows:
         return f"none yet: {'no row of' if is_recipe(name) else 'there is no recipe'} `{name}`"
     seeds = list(rows[name].values())
-    written = [
-        f"{quantity_of(value).label}: {number(quantity_of(value), seeds)}" for value in values if "metric" in value
-    ]
+    quantities = [quantity_of(value) for value in values if "metric" in value]
+    written = [f"{one.label}: {number(one, seeds)}{part_text(one, seeds)}" for one in quantities]
     return "<br>".join([*written, f"`{name}`, {links(seeds)}"])
 
 
@@ -189,6 +188,12 @@ def number(quantity: Quantity, seeds: Sequence[Row]) -> str:
     """The mean over seeds with its error, or why there is none."""
     found = ours(quantity, seeds)
     return f"none: {found}" if isinstance(found, str) else write_mean(quantity, *found)
+
+
+def part_text(quantity: Quantity, seeds: Sequence[Row]) -> str:
+    """How many images a number is of, where that is not the whole split."""
+    images, whole = find_ours(seeds[0], quantity).images, (seeds[0].get("data") or {}).get(quantity.split)
+    return "" if None in (images, whole) or images == whole else f" (first {count(images)} images)"
 
 
 def links(seeds: Sequence[Row]) -> str:

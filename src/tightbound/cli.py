@@ -239,6 +239,28 @@ def traverse(
 
 
 @app.command()
+def layers(
+    run: RunPath,
+    layer: Annotated[
+        list[int] | None, typer.Option(metavar="I", help="Counted from the bottom, 1; can be repeated. [default: all]")
+    ] = None,
+    rows: Annotated[int, typer.Option(callback=_at_least(1), help="Each has one sample of the layers above.")] = 12,
+    columns: Annotated[int, typer.Option(callback=_at_least(1), help="Samples of the layer in a row.")] = 12,
+    show: Annotated[str, typer.Option(metavar="sample|mean", help="What a .png shows of p(x|z).")] = "mean",
+    temperature: Annotated[float, typer.Option(help="Multiplies all noise of the latents.")] = 1.0,
+    out: PictureFile = None,
+    checkpoint: CheckpointName = "auto",
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Sample a ladder one layer at a time: those above shared, those below at their mode."""
+    from tightbound.commands.layers import write_layers
+
+    given = {"checkpoint": checkpoint, "seed": seed, "device": device}
+    write_layers(run, out, layers=layer, rows=rows, columns=columns, show=show, temperature=temperature, **given)
+
+
+@app.command()
 def encode(
     run: RunPath,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A shipped name, a folder, an .npy or .npz file.")],
@@ -303,11 +325,14 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Of one recipe, or a
 
 
 @app.command()
-def data(name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None) -> None:
+def data(
+    name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Its settings, such as data.validation=0.")] = None,
+) -> None:
     """List the data sets, or explain one."""
     from tightbound.commands.show import list_data, show_data
 
-    typer.echo(list_data() if name is None else show_data(name))
+    typer.echo(list_data() if name is None else show_data(name, overrides or ()))
 
 
 def main() -> None:

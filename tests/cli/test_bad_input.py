@@ -107,7 +107,7 @@ def test_bad_data_are_status_3(tightbound, tmp_path):
         (tmp_path / "type.npy", "complex64", ""),
         (tmp_path / "text.npy", "not a readable .npy file", ""),
         (tmp_path / "gone", "no folder or file of that name, and no shipped set", ""),
-        ("digit", "shipped: digits", "did you mean 'digits'?"),
+        ("digit", "shipped: celeba64", "did you mean 'digits'?"),
     ]
     for data, message, hint in cases:
         result = tightbound("train", "images", f"data.name={data}", "data.size=null", "--out", tmp_path / "run")
@@ -122,6 +122,7 @@ def test_bad_data_are_status_3(tightbound, tmp_path):
         ["sample"],
         ["reconstruct"],
         ["traverse", "--dims", "0"],
+        ["layers"],
         ["report"],
         ["encode", "digits", "--out", "codes.npz"],
     ],

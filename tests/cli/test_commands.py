@@ -393,6 +393,10 @@ def test_data_are_listed_and_explained(tightbound):
     shown = tightbound("data", "digits").stdout
     assert "1 × 8 × 8 (channels, height, width), integers from 0 to 16" in shown
     assert "1,297 images" in shown
+    assert "1,000 images" in tightbound("data", "digits", "data.validation=1000").stdout
+    refused = tightbound("data", "digits", "validation=1000")
+    assert refused.exit_code == 2
+    assert "validation: unknown key; expected settings of the data, such as data.validation=0" in refused.stderr
 
 
 def test_a_plug_in_is_imported_from_the_current_folder(tightbound, tmp_path, monkeypatch):

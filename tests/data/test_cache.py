@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tightbound.data.cache import cached, cached_with_facts
+from tightbound.data.cache import cached, cached_rows, cached_with_facts
 from tightbound.data.locate import cache_root
+from tightbound.errors import DataError
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 
@@ -103,3 +105,44 @@ def test_a_full_disk_leaves_nothing(source: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_default_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIGHTBOUND_CACHE")
     assert cache_root().name == "tightbound"
+
+
+class Pieces:
+    """Makes the rows of ARRAY in two pieces, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> list[np.ndarray]:
+        self.calls += 1
+        return [ARRAY[:1], ARRAY[1:]]
+
+
+def test_rows_are_mapped_and_written_once(source: Path, cache: Path) -> None:
+    pieces = Pieces()
+    for _ in range(2):
+        array = cached_rows("x", [source], 1, ARRAY.shape, pieces)
+        assert isinstance(array, np.memmap)
+        assert not array.flags.writeable
+        assert np.array_equal(array, ARRAY)
+    assert pieces.calls == 1
+    os.utime(source, ns=(1, 1))
+    cached_rows("x", [source], 1, ARRAY.shape, pieces)
+    assert pieces.calls == 2
+    path = next((cache / "converted").glob("*.npy"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert np.array_equal(cached_rows("x", [source], 1, ARRAY.shape, pieces), ARRAY)
+    path.with_suffix(".json").write_text("[]")
+    assert np.array_equal(cached_rows("x", [source], 1, ARRAY.shape, pieces), ARRAY)
+    assert pieces.calls == 4
+
+
+def test_rows_need_a_cache(source: Path, cache: Path) -> None:
+    def full() -> Iterator[np.ndarray]:
+        yield np.zeros((1, 3, 64, 64), np.uint8)
+        raise OSError(28, "No space left on device")
+
+    message = r"cannot be written: .*No space left.*\n  hint: set TIGHTBOUND_CACHE to a folder with 2\.5 GB of room"
+    with pytest.raises(DataError, match=message):
+        cached_rows("x", [source], 1, (202_599, 3, 64, 64), full)
+    assert list((cache / "converted").iterdir()) == []

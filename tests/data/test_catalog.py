@@ -16,7 +16,10 @@ GRAY = random_bytes(40, 5, 6)
 
 def test_the_shipped_sets_are_listed() -> None:
     infos = {info.name: info for info in data_sets()}
-    assert list(infos) == ["digits", "fashion_mnist", "mnist", "omniglot", "static_mnist"]
+    assert list(infos) == [
+        *("celeba64", "cifar10", "digits", "fashion_mnist", "mnist"),
+        *("multi_dsprites", "multi_mnist", "omniglot", "static_mnist", "svhn"),
+    ]
     assert infos["digits"].available
     assert infos["digits"].summary.startswith("Handwritten digits, 1,797 of 8 × 8")
     assert infos["digits"].where.endswith("data")
@@ -81,7 +84,7 @@ def test_one_image_is_a_split() -> None:
     [
         (
             "mnits",
-            r"unknown data 'mnits': no folder or file of that name.*shipped: digits, .*\n  hint: did you mean 'mnist'",
+            r"unknown data 'mnits': no folder or file of that name.*shipped: celeba.*\n  hint: did you mean 'mnist'",
         ),
         ("no/such/folder", r"unknown data 'no/such/folder': no folder or file of that name"),
         ("absent.npy", r"unknown data 'absent\.npy'"),

@@ -11,7 +11,7 @@ def test_every_setting_follows_the_registry_rule() -> None:
     options = read_options(DataSettings)
     assert list(options) == [
         *("name", "binarize", "dequantize", "validation", "train_limit", "train_split"),
-        *("size", "resize", "color", "levels", "skip_bad", "seed"),
+        *("size", "resize", "color", "levels", "skip_bad", "partial", "seed"),
     ]
     assert options["validation"].optional
     assert not options["seed"].optional

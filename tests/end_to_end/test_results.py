@@ -194,6 +194,18 @@ def test_learning_curves_of_runs_beside_published_numbers(results: ModuleType) -
     assert time[-1].strip() == results.duration(1200.0)
 
 
+def test_a_number_of_a_part_of_the_images_says_so(results: ModuleType, lines: list[dict[str, Any]]) -> None:
+    (line,) = [line for line in lines if line["id"] == "P1"]
+    rows = made_up_rows(results, ["static-mnist-ladder-3-hour"], seeds=1)
+    (row,) = rows["static-mnist-ladder-3-hour"].values()
+    row["evaluations"][0]["samples"] = 100
+    row["evaluations"].append(row["evaluations"][0] | {"samples": 1000, "images": 500, "log_likelihood": -81.25})
+    elbo, few, many, _ = results.recipe_text("static-mnist-ladder-3-hour", line["values"], rows).split("<br>")
+    assert "images" not in elbo + few
+    assert many.startswith("bound on −log p(x), K = 1,000, test: 81.25")
+    assert many.endswith(" (first 500 images)")
+
+
 def test_without_rows_there_is_no_number_of_ours(results: ModuleType, lines: list[dict[str, Any]]) -> None:
     page = results.page({})
     for line in lines:
@@ -241,13 +253,19 @@ def check_part(value: dict[str, Any], part: str, rows: list[dict[str, Any]]) -> 
         assert number == "none: training does not log it"
     elif split == "last minibatch":
         check_mean(number, [row["last_minibatch"][metric] for row in rows])
-    elif split == "train":
-        assert number == "none: not evaluated on train images"
+    elif split in ("train", "validation"):
+        assert number == f"none: not evaluated on {split} images"
     elif metric == "elbo":
         check_mean(number, [row["evaluations"][0]["elbo"] for row in rows])
     else:
-        at = [dict(map(tuple, row["evaluations"][0]["curve"]))[int(value["samples"])] for row in rows]
-        check_mean(number, [-bound for bound in at])
+        mains = [row["evaluations"][0] for row in rows]
+        at = [
+            dict(map(tuple, main["curve"]))[int(value["samples"])] if "samples" in value else main["elbo"]
+            for main in mains
+        ]
+        own = [main["log_likelihood"] for main in mains]
+        bits = [main["bits_per_dim"] + (b - a) / (784 * math.log(2)) for main, a, b in zip(mains, at, own, strict=True)]
+        check_mean(number, [-bound for bound in at] if metric == "nll" else bits)
 
 
 def test_the_same_runs_are_shown_on_test_images(results: ModuleType) -> None:

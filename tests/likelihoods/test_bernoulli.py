@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from scipy import stats
 
@@ -8,10 +9,12 @@ from tightbound.likelihoods import Bernoulli
 SHAPE = (1, 1, 2)
 
 
-def test_against_scipy() -> None:
-    x, params = torch.tensor([1.0, 0.0]).reshape(1, *SHAPE), torch.randn(3, 1, *SHAPE)
+@pytest.mark.parametrize("shape", [SHAPE, (3, 4, 5)])  # a pixel of three colors is three independent binary ones
+def test_against_scipy(shape: tuple[int, int, int]) -> None:
+    x, params = torch.randint(0, 2, (2, *shape)).double(), torch.randn(3, 2, *shape)
     expected = stats.bernoulli.logpmf(x.numpy(), params.sigmoid().numpy()).sum((-1, -2, -3))
-    torch.testing.assert_close(Bernoulli(SHAPE).log_prob(x, params), torch.tensor(expected))
+    assert Bernoulli(shape).out_channels == shape[0]
+    torch.testing.assert_close(Bernoulli(shape).log_prob(x, params), torch.tensor(expected))
 
 
 def test_it_does_not_saturate() -> None:

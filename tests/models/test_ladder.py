@@ -9,10 +9,16 @@ import torch
 
 from tests.laws.ladders import small_ladder
 from tests.laws.subjects import small_images
+from tightbound.core import Step
+from tightbound.data import load_data
 from tightbound.errors import RecipeError
 from tightbound.models import Ladder
+from tightbound.networks.initialize import initialize_from_data
 from tightbound.numerics import Gaussian
+from tightbound.objectives.elbo import ELBO
 from tightbound.registry import Factory
+from tightbound.training import TrainingStep
+from tightbound.training.update import Update
 
 BERNOULLI = Factory("likelihood", "bernoulli")
 COLORS = Factory("likelihood", "discretized_logistic_mixture")
@@ -110,6 +116,53 @@ def test_the_analytic_kl_is_the_mean_of_the_sampled_one_and_layers_sum() -> None
         error = difference.std(0) / 100_000**0.5
         assert (difference.mean(0).abs() < 4 * error).all()
     torch.testing.assert_close(drawn.log_weight, drawn.log_likelihood + drawn.log_ratio[0] + drawn.log_ratio[1])
+
+
+@pytest.mark.parametrize("bits", [0.05, 0.3])
+def test_free_bits_of_a_ladder_are_per_layer_and_of_a_sample_or_of_the_batch(bits: float) -> None:
+    """Σ_i mean_n max(KL_ni, λ) of the sampled KL, as the published ladders, and Σ_i max(mean_n KL_ni, λ)."""
+    model, x, step = small_ladder(3), torch.rand(64, 1, 2, 2).round(), Step(torch.tensor(0), torch.tensor(0.0))
+    drawn = model.draw(x, 1)
+    kl = -torch.stack(drawn.log_ratio).squeeze(1)  # (layers, images)
+    reconstruction = drawn.log_likelihood.mean()
+    wanted = {"sample": kl.clamp(min=bits).mean(1).sum(), "batch": kl.mean(1).clamp(min=bits).sum()}
+    assert wanted["sample"] > wanted["batch"] + 0.01
+    for over, charge in wanted.items():
+        loss = ELBO(kl="sampled", free_bits=bits, free_bits_over=over)(drawn, step)  # pyright: ignore[reportArgumentType]
+        torch.testing.assert_close(loss.value, charge - reconstruction)
+        torch.testing.assert_close(loss.parts["kl_groups"], torch.stack([k.sum(-1).mean() for k in drawn.kl]))
+
+
+def test_thirty_layers_train_without_a_step_that_is_not_finite() -> None:
+    """Steps of 0.003, ten times the published ones; the bound rises."""
+    layers = 30
+    model, images = _thirty_layers(layers).double(), load_data("digits").train.fixed(0, 64, 0).double()
+    objective = ELBO(free_bits=0.1, free_bits_over="sample")
+    initialize_from_data(model, images[:16], torch.randn(1, 16, model.noise_size), only_weight_normalized=True)
+    step, update = TrainingStep(model, objective), Update(model, torch.optim.Adam(model.parameters()))
+    bounds = []
+    for count in range(12):
+        x = images[16 * (count % 4) :][:16]
+        loss = step(x, torch.randn(1, 16, model.noise_size), Step(update.done, update.done / 4))
+        loss.value.backward()
+        update(loss.value, 3e-3)
+        bounds.append(float(loss.parts["elbo"]))
+    assert update.counters() == {"done": 12, "skipped_in_a_row": 0, "worst_row": 0}
+    assert sum(bounds[-4:]) / 4 > sum(bounds[:4]) / 4 + 4
+
+
+def _thirty_layers(layers: int) -> Ladder:
+    downsample = tuple(int(i in (10, 20)) for i in range(layers))
+    torch.manual_seed(0)
+    return Ladder(
+        (1, 8, 8),
+        latent_channels=(2,) * layers,
+        downsample=downsample,
+        channels=8,
+        blocks=1,
+        branch_scale=0.2,
+        initial_downscale=False,
+    )
 
 
 def test_precision_weighted_merge_by_hand() -> None:

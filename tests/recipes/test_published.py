@@ -92,7 +92,7 @@ def test_bits_per_dim_at_a_k_that_is_not_there_are_not_taken_from_another():
     row = evaluated(30.0, 1000, [[1, 20.5], [1000, 30.0]], 20.0)
     assert find_ours(row, Quantity("bits_per_dim", "test", 100)).reason == "not evaluated with K = 100"
     del row["data"]
-    assert find_ours(row, Quantity("bits_per_dim", "test")) == Ours(row["evaluations"][0]["bits_per_dim"])
+    assert find_ours(row, Quantity("bits_per_dim", "test")) == Ours(row["evaluations"][0]["bits_per_dim"], images=5)
     reason = "the row does not say how many pixels an image has"
     assert find_ours(row, Quantity("elbo_bits_per_dim", "test")).reason == reason
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from tests.data.files import write_image
 from tightbound import api
+from tightbound.data import Digits
 from tightbound.errors import DataError, RecipeError, RunError
 from tightbound.evaluation import linear_probe
 from tightbound.recipes.evaluate import evaluate_run, open_images, read_method
@@ -257,6 +258,21 @@ def test_other_images_are_prepared_as_the_runs_own(trained, tmp_path):
     np.save(tmp_path / "gray.npy", gray.numpy())
     same = open_images(trained, str(tmp_path / "gray.npy"))
     assert torch.equal(same.fixed(0, 5, seed=1), split.fixed(0, 5, seed=1))
+
+
+def test_a_part_of_a_set_is_asked_for_of_that_set_alone(trained):
+    data = dataclasses.replace(trained.recipe.data, name="cifar10", partial=True)
+    run = dataclasses.replace(trained, recipe=dataclasses.replace(trained.recipe, data=data))
+    assert len(open_images(run, "digits")) == 300
+    assert len(open_images(run, np.zeros((5, 8, 8), np.uint8))) == 5
+
+
+def test_an_evaluation_of_a_named_set_says_which_edition(trained, monkeypatch):
+    read = Digits.read
+    monkeypatch.setattr(Digits, "read", lambda self, progress=None: dataclasses.replace(read(self), edition="partial"))
+    for data, name in (("digits", "digits (partial)"), (None, "digits")):  # the run's own was found before
+        protocol = evaluate_run(trained, read_method({"samples": 2, "limit": 3}), data=data).protocol
+        assert protocol == f"{name}, binarized at random (seed 0)"
 
 
 def test_images_of_another_shape_are_refused(trained):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tightbound.models import VAE
+from tightbound.models import VAE, Ladder
 from tightbound.registry import Factory
 
 
@@ -45,4 +45,18 @@ def correlated_model(latent_dim: int = 3) -> VAE:
 def without_closed_form(model: VAE) -> VAE:
     """The same posterior, which no longer says that it is Gaussian."""
     model.posterior.capabilities = frozenset()
+    return model
+
+
+def small_ladder(layers: int = 3, channels: int = 1) -> Ladder:
+    """Maps of 2 × 2, 1 × 1 and again 1 × 1 positions; images of 3 × 4 pixels are padded to 4 × 4. Random weights."""
+    torch.manual_seed(layers)
+    options: dict[str, Any] = {"channels": 4, "blocks": 1, "activation": "tanh"}
+    down = tuple(int(layer == 1) for layer in range(layers))
+    shape = (channels, 3, 4)
+    model = Ladder(shape, latent_channels=tuple(range(2, 2 + layers)), downsample=down, **options).double().eval()
+    generator = torch.Generator().manual_seed(layers)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
     return model

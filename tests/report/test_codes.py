@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from tightbound.numerics import Gaussian
+from tightbound.numerics import Gaussian, generator_for
 from tightbound.registry import Factory
 from tightbound.report.codes import (
     PRIOR_SAMPLES,
     correlation,
+    flat,
     marginal_scale,
     posterior_moments,
     prior_epsilon,
     prior_latents,
 )
 
-from .models import Images, correlated_model, small_model, without_closed_form
+from .models import Images, correlated_model, small_ladder, small_model, without_closed_form
 
 LEARNED = Factory("prior", "mixture", {"components": 3})
 
@@ -118,3 +119,15 @@ def test_moments_are_what_the_flat_coordinates_take(closed: bool) -> None:
     model = model if closed else without_closed_form(model)
     moments = posterior_moments(model, x, generator=torch.Generator().manual_seed(0))
     assert model.epsilon_of(*moments.mean).shape == (5, 3)
+
+
+@torch.no_grad()
+def test_prior_moments_of_a_ladder_do_not_depend_on_how_many_go_down_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tightbound.report.codes._MOST_NUMBERS", 0)
+    monkeypatch.setattr("tightbound.report.codes._FEWEST", 50)
+    model = small_ladder()
+    found = prior_latents(model, 3)
+    z = flat(model.latents_at(model.sample_prior(50, generator_for(3, "prior moments"))))
+    monkeypatch.setattr("tightbound.report.codes._AT_ONCE", 7)
+    for moments in (found, prior_latents(model, 3)):
+        torch.testing.assert_close(moments, (z.mean(0), z.std(0)))

@@ -51,6 +51,10 @@ def test_other_parts() -> None:
         "a diagonal posterior that is the same for every image",
         "a mixture prior of 1,000",
     ]
+    assert model_traits({"kind": "ladder", "latent_channels": [8, 8, 4], "likelihood": {"kind": "bernoulli"}}) == [
+        "3 layers of latents",
+        "a Bernoulli likelihood",
+    ]
     assert sentence({}) == "A model, trained."
 
 

@@ -67,3 +67,5 @@ def test_brief_keeps_whole_clauses() -> None:
     assert brief(long) == "rgb, levels pixels"
     assert brief("digits, binarized at random (seed 0)") == "digits, binarized at random (seed 0)"
     assert brief("a word and another", 12) == "a word and…"
+    assert brief("a (b, c), d", 8) == "a (b, c)"
+    assert brief("a (b, c), d", 7) == "a (b,…"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from tightbound.numerics import generator_for
 from tightbound.report.codes import correlation
 from tightbound.report.latents import (
     MOST_SHOWN,
@@ -18,7 +20,7 @@ from tightbound.report.latents import (
     units_shown,
 )
 
-from .models import Images, correlated_model, small_model, without_closed_form
+from .models import Images, correlated_model, small_ladder, small_model, without_closed_form
 
 
 @torch.no_grad()
@@ -120,3 +122,25 @@ def test_fewer_images_are_encoded_where_means_are_of_samples(monkeypatch) -> Non
     codes, found = encode_many(without_closed_form(correlated_model()), Images(20), seed=0, pixel_seed=0)
     assert found is None
     assert (len(codes.mean), codes.mean_samples) == (6, 16)
+
+
+@torch.no_grad()
+def test_units_of_a_ladder_know_their_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three layers of 4, 3 and 8 units, the top first; the images' codes are the same in smaller batches."""
+    model, images = small_ladder(), Images(9)
+    assert [group.shape for group in model.groups] == [(4, 1, 1), (3, 1, 1), (2, 2, 2)]
+    picture, _, epsilon = along(model, choose(model, images, [4], seed=0), [0, 3, 4, 6, 7, 14], "", 3, 0, "test")
+    assert picture.layers is not None
+    assert picture.layers.tolist() == [3, 3, 2, 2, 1, 1]
+    assert epsilon[5, :, 14].tolist() == [-3, 0, 3]
+    assert along(small_model(), None, [1], "", 3, 0, "test")[0].layers is None
+    codes, _ = encode_many(model, images, seed=0, pixel_seed=0)
+    assert (codes.groups, codes.mean.shape, codes.mean_samples) == (3, (9, 15), 16)
+    monkeypatch.setattr("tightbound.report.latents._MOST_AT_ONCE", 2 * 16 * 15)
+    in_pairs, _ = encode_many(model, images, seed=0, pixel_seed=0)
+    noise = [generator_for(0, "report codes", i) for i in range(5)]
+    drawn = [
+        model.draw(images.fixed(2 * i, min(2 * i + 2, 9), 0).double(), 16, generator=g) for i, g in enumerate(noise)
+    ]
+    expected = torch.cat([torch.cat([z.mean(0).flatten(1) for z in draw.latents], 1) for draw in drawn])
+    np.testing.assert_allclose(in_pairs.mean, expected, rtol=1e-5, atol=1e-6)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import yaml
 
-from tightbound.recipes.source import describe, shipped
+from tightbound.errors import RecipeError
+from tightbound.recipes.source import describe, read_source, shipped
+
+if TYPE_CHECKING:
+    from tightbound.data import DataSetInfo
 
 _WIDTH = 100
 
@@ -28,18 +33,28 @@ def list_data() -> str:
     """Names and descriptions of the shipped data sets, and where they are or how to get them."""
     from tightbound.data import data_sets
 
-    rows = [
-        (info.name, f"{info.summary} {'In' if info.available else 'Missing:'} {info.where}") for info in data_sets()
-    ]
+    rows = [(info.name, f"{info.summary} {_place(info)}") for info in data_sets()]
     own = ("your own", "A folder of images, or an .npy or .npz file: data.name=PATH.")
     return table([*rows, own])
 
 
-def show_data(name: str) -> str:
-    """The splits of a data set, a folder or a file, as a recipe without further settings would use them."""
-    from tightbound.data import DataSettings, load_data
+def _place(info: DataSetInfo) -> str:
+    if not info.available:
+        return f"Missing: {info.where}"
+    return f"In {info.where}" if info.where else "Made when first used."
 
-    data = load_data(DataSettings(name=name))
+
+def show_data(name: str, overrides: Iterable[str] = ()) -> str:
+    """The splits of a data set, a folder or a file, as a recipe with these settings and no others would use them."""
+    from tightbound.commands.console import say
+    from tightbound.data import DataSettings, load_data
+    from tightbound.recipes.sections import read_settings
+
+    content = read_source({"data": {"name": name}}, overrides).content
+    other = next((section for section in content if section != "data"), None)
+    if other is not None:
+        raise RecipeError(f"{other}: unknown key; expected settings of the data, such as data.validation=0")
+    data = load_data(read_settings("data", DataSettings, content["data"]), progress=say)
     channels, height, width = data.image_shape
     levels = data.train.levels
     pixels = "floats in [0, 1]" if levels is None else f"integers from 0 to {levels}"

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tightbound.data.arrays import parts_of_arrays, read_array_file
 from tightbound.data.assemble import Habits, assemble, whole
-from tightbound.data.data_set import DataSet
+from tightbound.data.data_set import DataSet, PartialDataSet
 from tightbound.data.folder import read_folder
 from tightbound.data.images import Parts
 from tightbound.data.progress import Progress
@@ -31,7 +31,7 @@ class DataSetInfo(NamedTuple):
         name: what a recipe calls it.
         summary: one sentence.
         available: whether its files are there.
-        where: the folder they are in, or how to get them.
+        where: the folder they are in, or how to get them; empty where none are needed.
     """
 
     name: str
@@ -118,7 +118,7 @@ def data_sets() -> list[DataSetInfo]:
         component = find("data", name)
         data_set: DataSet = component.target()
         files = data_set.files()
-        where = data_set.how_to_get() if files is None else str(files[0].parent)
+        where = data_set.how_to_get() if files is None else str(files[0].parent) if files else ""
         infos.append(DataSetInfo(name, component.summary, files is not None, where))
     return infos
 
@@ -130,7 +130,9 @@ def _find(value: Any, settings: DataSettings, progress: Progress, levels: int | 
                 f"data.levels: got {settings.levels}; the gray levels of {value} are known",
                 hint="leave it out; it is for your own images",
             )
-        return _shipped(value, progress)
+        return _shipped(value, settings, progress)
+    if settings.partial:
+        raise _no_part("your own data")
     levels = settings.levels if levels is None else levels
     if isinstance(value, str | Path):
         return _own_path(Path(value).expanduser(), settings, progress, levels)
@@ -151,11 +153,20 @@ def _find(value: Any, settings: DataSettings, progress: Progress, levels: int | 
     )
 
 
-def _shipped(name: str, progress: Progress) -> _Found:
+def _shipped(name: str, settings: DataSettings, progress: Progress) -> _Found:
     data_set: DataSet = find("data", name).target()
     habits = Habits(data_set.binarize, data_set.validation, data_set.test, data_set.test_seed)
-    parts = data_set.read(progress)
+    if not settings.partial:
+        parts = data_set.read(progress)
+    elif isinstance(data_set, PartialDataSet):
+        parts = data_set.read_partial(progress)
+    else:
+        raise _no_part(name)
     return _Found(f"{name} ({parts.edition})" if parts.edition else name, parts, habits)
+
+
+def _no_part(what: str) -> RecipeError:
+    return RecipeError(f"data.partial=true: {what} cannot be read in part", hint="leave it out")
 
 
 def _own_path(path: Path, settings: DataSettings, progress: Progress, levels: int | None) -> _Found:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tightbound.data.matlab import read_matlab
 from tightbound.errors import DataError
 
 SIDE = 28
 # part: (images, their alphabets, one-hot; their characters' numbers within the alphabet)
 KEYS = {"train": ("data", "target", "targetchar"), "test": ("testdata", "testtarget", "testtargetchar")}
 _TOLERANCE = 1e-4  # of k in x = k / 255
-# What SciPy's reader can raise on a cut or overwritten file, for most of which it has no error of its own;
-# NotImplementedError is a file of Matlab 7.3. Only the call of the reader is under it.
-_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError, zlib.error)
 
 
 def read_chardata(path: Path, counts: dict[str, int]) -> tuple[np.ndarray, dict[str, Any]]:
@@ -33,13 +30,7 @@ def read_chardata(path: Path, counts: dict[str, int]) -> tuple[np.ndarray, dict[
     Raises:
         DataError: for a damaged file, other sizes, or values outside [0, 1].
     """
-    import scipy.io
-
-    names = [name for keys in KEYS.values() for name in keys]
-    try:
-        loaded = scipy.io.loadmat(path, variable_names=names)
-    except (*_BROKEN, scipy.io.matlab.MatReadError) as error:
-        raise DataError(f"{path}: cannot be read: {error}", hint="delete it and get it again") from error
+    loaded = read_matlab(path, [name for keys in KEYS.values() for name in keys])
     images = np.concatenate([_images(loaded, part, path, count) for part, count in counts.items()])
     levels = 255 * images
     pixels = np.rint(levels)

@@ -28,7 +28,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def files(self) -> list[Path] | None:
-        """The files it is read from, or None if some are missing."""
+        """The files it is read from, or None if some are missing; an empty list if it needs none."""
 
     @abstractmethod
     def how_to_get(self) -> str:
@@ -40,4 +40,16 @@ class DataSet(ABC):
 
         Raises:
             DataError: for missing or damaged files.
+        """
+
+
+class PartialDataSet(DataSet):
+    """A set of which a part is read where only that is there, but never unasked: ``data.partial=true`` asks."""
+
+    @abstractmethod
+    def read_partial(self, progress: Progress = None) -> Parts:
+        """What there is of it. Edition and notes say what that is, so that every result does.
+
+        Raises:
+            DataError: for damaged files, or no image to train on.
         """

@@ -58,7 +58,7 @@ def read_header(path: Path) -> Header | Unreadable:
         transparent = image.mode in _ALPHA or "transparency" in image.info
         return Header("gray" if image.mode in _GRAY else "rgb", height, width, transparent)
 
-    return _with_image(path, header)
+    return with_image(path, header)
 
 
 def decode(path: Path, color: str, size: tuple[int, int], resize: str) -> np.ndarray | Unreadable:
@@ -78,10 +78,11 @@ def decode(path: Path, color: str, size: tuple[int, int], resize: str) -> np.nda
         array = np.asarray(_brought_to(_flat(image, color), size, resize))
         return array if array.ndim == 2 else array.transpose(2, 0, 1)
 
-    return _with_image(path, pixels)
+    return with_image(path, pixels)
 
 
-def _with_image(path: Path, use: Callable[[Image], T]) -> T | Unreadable:
+def with_image(path: Path, use: Callable[[Image], T]) -> T | Unreadable:
+    """What ``use`` makes of the opened file, or why it is no usable image."""
     import PIL.Image
 
     try:

@@ -42,7 +42,7 @@ def fetch(
     algorithm, _, digest = checksum.partition(":")
     if algorithm not in ("sha256", "md5") or not digest:
         raise ValueError(f"expected a checksum 'sha256:...' or 'md5:...'; got {checksum!r}")
-    if destination.is_file() and _digest(destination, algorithm) == digest:
+    if destination.is_file() and file_digest(destination, algorithm) == digest:
         return destination
     failures: dict[str, str] = {}
     for url in [*urls] * _ROUNDS:
@@ -66,7 +66,7 @@ def _try(
             # Any: pooch's annotations are narrower than its documentation, which allows a bar and two timeouts.
             options: Any = {"progressbar": _Bar(destination.name, progress), "timeout": timeout}
             pooch.HTTPDownloader(**options)(url, str(part), None)
-            if (found := _digest(part, algorithm)) != digest:
+            if (found := file_digest(part, algorithm)) != digest:
                 raise _WrongChecksumError(f"wrong checksum ({algorithm} {found}, expected {digest})")
     except _WrongChecksumError as error:
         return str(error)
@@ -91,7 +91,8 @@ def _reason(error: Exception) -> str:
     return names.get(type(error).__name__, f"the connection failed ({type(error).__name__}: {str(error)[:120]})")
 
 
-def _digest(path: Path, algorithm: str) -> str:
+def file_digest(path: Path, algorithm: str) -> str:
+    """The checksum of a file, in hexadecimal digits; ``algorithm`` is ``"md5"`` or ``"sha256"``."""
     import pooch
 
     return pooch.file_hash(str(path), alg=algorithm)

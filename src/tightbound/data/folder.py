@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +15,10 @@ from tightbound.data.decode import SUFFIXES, Header, Unreadable, decode, read_he
 from tightbound.data.images import Parts
 from tightbound.data.progress import Progress, Ticker
 from tightbound.data.settings import DataSettings
+from tightbound.data.threads import in_threads
 from tightbound.errors import DataError
 
 CACHED_FROM = 1000  # images: below that, decoding costs less than a cache is worth
-_AT_ONCE = 1024  # files decoded together, so that few wait in memory
 _PARTS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 T = TypeVar("T")
@@ -69,7 +67,7 @@ def _read(
     folder: Path, files: list[Path], settings: DataSettings, progress: Progress
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """(N, H, W) or (N, 3, H, W) of the readable files, and facts: which were skipped, and notes."""
-    headers = _in_threads(read_header, files, Ticker("image headers", len(files), progress))
+    headers = in_threads(read_header, files, Ticker("image headers", len(files), progress))
     known = _readable(folder, files, list(headers), settings.skip_bad, "at least ")
     named = [(path.relative_to(folder), header) for path, header in known]
     color = _one_color(folder, named) if settings.color == "auto" else settings.color
@@ -79,7 +77,7 @@ def _read(
     pixels = np.empty((len(paths), *((3,) if color == "rgb" else ()), *size), np.uint8)
     one = partial(decode, color=color, size=size, resize=settings.resize)
     outcomes: list[int | Unreadable] = []
-    for row, result in enumerate(_in_threads(one, paths, Ticker("images", len(paths), progress))):
+    for row, result in enumerate(in_threads(one, paths, Ticker("images", len(paths), progress))):
         if isinstance(result, Unreadable):
             outcomes.append(result)
         else:
@@ -90,14 +88,6 @@ def _read(
         pixels = pixels[[row for _, row in kept]]
     skipped = sorted(path.relative_to(folder).as_posix() for path in set(files) - {path for path, _ in kept})
     return pixels, {"skipped": skipped, "notes": _notes(skipped, [header for _, header in known])}
-
-
-def _in_threads(function: Callable[[Path], T], files: Sequence[Path], ticker: Ticker) -> Iterator[T]:
-    """``map`` in threads (Pillow works outside the interpreter lock), in order."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(files), _AT_ONCE):
-            yield from pool.map(function, files[start : start + _AT_ONCE])
-            ticker.done(min(start + _AT_ONCE, len(files)))
 
 
 def _readable(

@@ -47,10 +47,15 @@ class Images:
         return replace(self, pixels=self.pixels[indices], labels=labels)
 
     def join(self, other: Images) -> Images:
-        """These images followed by others of the same kind, in memory."""
+        """These images followed by others of the same kind; both in memory, or both of the same file."""
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = torch.cat([self.labels, other.labels])
+        if self.rows is not None or other.rows is not None:
+            assert self.rows is not None
+            assert other.rows is not None
+            assert self.pixels is other.pixels
+            return replace(self, rows=torch.cat([self.rows, other.rows]), labels=labels)
         return replace(self, pixels=torch.cat([self.pixels, other.pixels]), labels=labels)
 
 

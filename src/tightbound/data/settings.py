@@ -36,6 +36,8 @@ class DataSettings:
             k / levels, floats must be such, and larger integers are refused. None is 255, or 1 where all are 0 and 1.
             Of shipped sets it is known.
         skip_bad: leave out unreadable image files, and count them, instead of stopping.
+        partial: of a shipped set some of whose files are missing or cut short (cifar10), use what is there; the set's
+            name, and so every result, then says what that was.
         seed: of the splits and of static binarization.
 
     Raises:
@@ -53,6 +55,7 @@ class DataSettings:
     color: Literal["auto", "rgb", "gray"] = "auto"
     levels: Annotated[int, Ge(1), Le(255)] | None = None
     skip_bad: bool = False
+    partial: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -109,8 +109,8 @@ def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int
             drawn = noise.take(len(samples))
             for (rows, images), encoding in zip(calls, encodings, strict=True):
                 part = drawn[:, rows.start : rows.stop].contiguous()
-                draw = model.draw(images, len(samples), encoding=encoding, noise=part)
-                tile.add(draw, samples, rows)
+                # No name for the draw: it would be held while the next one is made.
+                tile.add(model.draw(images, len(samples), encoding=encoding, noise=part), samples, rows)
     return tile
 
 

@@ -20,6 +20,7 @@ def logistic_log_mass(low: Tensor, gap: Tensor, first: Tensor, last: Tensor) -> 
         last: bool, whether nothing lies above; not both.
     """
     logsigmoid = torch.nn.functional.logsigmoid
-    below = torch.where(last, 0.0, logsigmoid(low + gap))
-    above = torch.where(first, 0.0, logsigmoid(-low))
-    return below + above + torch.where(first | last, 0.0, (-torch.expm1(-gap)).log())
+    # Products with 0 and 1, not torch.where, which takes ten times as long on a CPU: every factor is finite.
+    ends_below, ends_above = (~last).to(low.dtype), (~first).to(low.dtype)
+    edges = logsigmoid(low + gap) * ends_below + logsigmoid(-low) * ends_above
+    return edges + (-torch.expm1(-gap)).log() * (ends_below * ends_above)

@@ -42,19 +42,29 @@ def open_images(run: Run, data: Any = None, split: str | None = None) -> Split:
     Raises:
         DataError: they are missing, bad, or not of the model's shape, or there is no such split.
     """
+    return _open(run, data, split)[0]
+
+
+def _open(run: Run, data: Any, split: str | None) -> tuple[Split, str]:
+    """The images of ``open_images``, and what they are called."""
     if split is not None and split not in SPLITS:
         raise RecipeError(f"split: got {split!r}; expected one of {', '.join(SPLITS)}")
     if data is None:
         found = _split(run.data(), split or "test", run.name)
+        name = run.resolved["data"].get("name", run.recipe.data.name)
     else:
         settings = _settings(run, data)
-        found = split_of(data, settings) if split is None else _split(data_of(data, settings), split, str(data))
+        name = str(data) if isinstance(data, str | Path) else type(data).__name__
+        if name in kinds("data"):  # which edition it is, only the loaded set knows
+            data = data_of(data, settings)
+            name = data.name
+        found = split_of(data, settings) if split is None else _split(data_of(data, settings), split, name)
     if tuple(found.image_shape) != run.facts.image_shape:
         raise DataError(
             f"{run.name} is a model of {_shape(run.facts.image_shape)} images; got {_shape(found.image_shape)}",
             hint="channels × height × width; a folder is resized as the run's data.size says",
         )
-    return found
+    return found, name
 
 
 def evaluate_run(
@@ -80,9 +90,10 @@ def evaluate_run(
     """
     options = settings.options
     if needs_training_images(settings):
-        parts = _fit_and_score(run, data, options["split"])
+        parts, images = _fit_and_score(run, data, options["split"])
     else:
-        parts = {"source": open_images(run, data, options["split"] if data is None else None)}
+        source, images = _open(run, data, options["split"] if data is None else None)
+        parts = {"source": source}
     split = parts["source"]
     checkpoint = run.checkpoint(options["checkpoint"])
     model = run.model(checkpoint, device) if model is None else model
@@ -96,19 +107,20 @@ def evaluate_run(
         progress=progress,
         say=say,
     )
-    labels += () if estimate.precision is None else (f"network bodies in {estimate.precision}",)
+    if isinstance(estimate, Estimate) and estimate.precision is not None:
+        labels += (f"network bodies in {estimate.precision}",)
     name = "data" if data is not None else options["split"]
     return dataclasses.replace(
         estimate,
         threads=torch.get_num_threads(),
         split=name,
         checkpoint=checkpoint,
-        protocol=_protocol(run, data, split, options["seed"], labels),
+        protocol=_protocol(run, images, data, split, options["seed"], labels),
     )
 
 
-def _fit_and_score(run: Run, data: Any, split: str) -> dict[str, Split]:
-    """Training images, and others to score what is fitted to them: of the run's own data, or both of other data.
+def _fit_and_score(run: Run, data: Any, split: str) -> tuple[dict[str, Split], str]:
+    """Training images, others to score what is fitted to them, and their name: of the run's own data or of other.
 
     Raises:
         RecipeError: they are the same images.
@@ -122,7 +134,8 @@ def _fit_and_score(run: Run, data: Any, split: str) -> dict[str, Split]:
                 hint="a probe needs others to be scored on: split=validation, or other data",
             )
     part = split if data is None else "test"  # with its test images held out, where other data name none
-    return {"train": open_images(run, data, "train"), "source": open_images(run, data, part)}
+    source, name = _open(run, data, part)
+    return {"train": open_images(run, data, "train"), "source": source}, name
 
 
 def _split(data: Any, name: str, where: str) -> Split:
@@ -138,14 +151,14 @@ def _settings(run: Run, data: Any) -> DataSettings:
     kept = run.recipe.data
     if isinstance(data, str) and data in kinds("data"):
         if data != kept.name:  # sizes and shares were chosen for the run's own images
-            kept = dataclasses.replace(kept, size=None, validation=None, train_limit=None)
+            kept = dataclasses.replace(kept, size=None, validation=None, train_limit=None, partial=False)
         kept = dataclasses.replace(kept, levels=None)
         return kept if kept.binarize == "auto" else dataclasses.replace(kept, binarize=_binarize(run))
     if str(data) != kept.name:  # shares were chosen for the run's own images
         kept = dataclasses.replace(kept, validation=None, train_limit=None)
     # Binarized once, the run's own images have lost their gray levels.
     levels = kept.levels if _binarize(run) == "static" else run.facts.levels
-    changed = dataclasses.replace(kept, binarize=_binarize(run), levels=levels)
+    changed = dataclasses.replace(kept, binarize=_binarize(run), levels=levels, partial=False)
     return _as_shaped(changed, run.facts.image_shape) if _is_folder(data) else changed
 
 
@@ -164,11 +177,8 @@ def _binarize(run: Run) -> Any:
     return run.resolved["data"].get("binarize", run.recipe.data.binarize)
 
 
-def _protocol(run: Run, data: Any, split: Split, seed: int, labels: tuple[str, ...]) -> str:
-    """How the pixels were made, in words."""
-    name = run.resolved["data"].get("name", run.recipe.data.name)
-    if data is not None:
-        name = str(data) if isinstance(data, str | Path) else type(data).__name__
+def _protocol(run: Run, name: str, data: Any, split: Split, seed: int, labels: tuple[str, ...]) -> str:
+    """What the images are called and how the pixels were made, in words."""
     ways = {"dynamic": f"binarized at random (seed {seed})", "static": "binarized once", "threshold": "thresholded"}
     kinds_of_pixels = {"levels": f"gray levels 0 to {split.levels}", "binary": "binary pixels"}
     parts = [name, ways.get(split.binarize, kinds_of_pixels.get(split.kind, "continuous pixels"))]

@@ -6,8 +6,19 @@ write_report(folder, pictures)
 """
 
 from tightbound.report.collect import collect_pictures
+from tightbound.report.layers import layer_grids, layer_kl
 from tightbound.report.page import write_report
 from tightbound.report.pictures import Pictures, RankedImages
 from tightbound.report.run_folder import Evaluation, Run, read_run
 
-__all__ = ["Evaluation", "Pictures", "RankedImages", "Run", "collect_pictures", "read_run", "write_report"]
+__all__ = [
+    "Evaluation",
+    "Pictures",
+    "RankedImages",
+    "Run",
+    "collect_pictures",
+    "layer_grids",
+    "layer_kl",
+    "read_run",
+    "write_report",
+]

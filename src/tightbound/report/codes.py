@@ -13,7 +13,8 @@ from tightbound.evaluation.codes import POSTERIOR_SAMPLES, closed_posterior
 from tightbound.numerics import Gaussian, generator_for, mixture_log_prob
 
 PRIOR_SAMPLES = 65_536  # where the prior's moments have no closed form
-_FEWEST = 4096
+_FEWEST = 1024
+_AT_ONCE = 256  # samples that a ladder carries down at once
 _CHECKED = 16  # components at whose means a prior's density is compared with its mixture's
 _MOST_NUMBERS = 16_000_000  # of all these samples: fewer where there are many latents
 
@@ -98,7 +99,10 @@ def prior_latents(model: Model, seed: int) -> tuple[Tensor, Tensor]:
         scale = marginal_scale(gaussian)
         return gaussian.mean.expand_as(scale), scale
     mixed = _mixture(model)
-    return _moments(flat(model.latents_at(_prior_samples(model, seed)))) if mixed is None else mixture_moments(*mixed)
+    if mixed is not None:
+        return mixture_moments(*mixed)
+    samples = _prior_samples(model, seed).split(_AT_ONCE if len(model.groups) > 1 else PRIOR_SAMPLES)
+    return _moments(torch.cat([flat(model.latents_at(part)) for part in samples]))
 
 
 def prior_epsilon(model: Model, seed: int) -> tuple[Tensor, Tensor]:

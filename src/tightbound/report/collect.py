@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tightbound.core import Model
+from tightbound.models import Ladder
 from tightbound.numerics import generator_for
 from tightbound.report.codes import like
 from tightbound.report.latents import (
@@ -28,6 +29,8 @@ from tightbound.report.latents import (
     group_sizes,
     one_of_each,
 )
+from tightbound.report.layer_arrays import Layers
+from tightbound.report.layers import collect_layers
 from tightbound.report.pictures import Array, Pictures, RankedImages, Traversal
 from tightbound.report.ranking import units_by_use
 from tightbound.report.realism import nearest_distance
@@ -72,7 +75,8 @@ def collect_pictures(
         row = {} if evaluation is None else evaluation.row
         if split is None or len(split) == 0:
             traversed = _traverse(model, None, row, seed, split_name)
-            return replace(drawn, generated=generated_rows(model, PIPED, seed), traversal=traversed)
+            generated = generated_rows(model, PIPED, seed)
+            return replace(drawn, generated=generated, traversal=traversed, layers=_layers(model, None, seed))
         if row.get("split") != split_name:
             evaluation = None  # its image indices are of another split
         pixel_seed = seed if evaluation is None else int(row.get("seed") or 0)
@@ -81,6 +85,7 @@ def collect_pictures(
         best, worst = _rank(split, evaluation, pixel_seed)
         sample_distance, reconstruction_distance = _distances(model, split, means, seed, pixel_seed)
         drawn = replace(drawn, **_latents(model, split, row, seed, pixel_seed, split_name))
+        layered = _layers(model, split, seed, pixel_seed, split_name)
     return replace(
         drawn,
         originals=as_array(shown),
@@ -91,7 +96,17 @@ def collect_pictures(
         sample_distance=sample_distance,
         reconstruction_distance=reconstruction_distance,
         split=split_name,
+        layers=layered,
     )
+
+
+def _layers(
+    model: Model, split: ImageSource | None, seed: int, pixel_seed: int = 0, name: str = "test"
+) -> Layers | None:
+    """Of ladders of several layers; those of one have nothing to tell apart."""
+    if not isinstance(model, Ladder) or model.num_layers == 1:
+        return None
+    return collect_layers(model, split, seed=seed, pixel_seed=pixel_seed, name=name)
 
 
 def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: int, split_name: str) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def kind_of(part: Section, otherwise: str = "") -> str:
 def model_traits(model: Section) -> list[str]:
     """Latent units, posterior, prior and likelihood, as far as the recipe has them."""
     traits = [plural(int(model["latent_dim"]), "latent unit")] if model.get("latent_dim") else []
+    if model.get("latent_channels"):
+        traits.append(f"{plural(len(model['latent_channels']), 'layer')} of latents")
     return traits + [trait for trait in (_posterior(model), _prior(model), _likelihood(model)) if trait]
 
 

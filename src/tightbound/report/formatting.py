@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 
 MINUS = "\u2212"
@@ -85,8 +86,11 @@ def with_article(noun: str) -> str:
 
 
 def brief(text: str, most: int = 60) -> str:
-    """The first clauses of a text (between commas), as many as fit in ``most`` characters; at least its first words."""
-    clauses = text.split(", ")
+    """The first clauses of a text, as many as fit in ``most`` characters; at least its first words.
+
+    They end at commas, but not at one within parentheses: what is opened is closed, or cut visibly.
+    """
+    clauses = re.split(r", (?![^()]*\))", text)
     while len(clauses) > 1 and len(", ".join(clauses)) > most:
         clauses.pop()
     short = ", ".join(clauses)

@@ -44,3 +44,8 @@ def image_tag(canvas: Array, images: Array, alt: str, *, tile: int = _TILE) -> s
         f'<img class="{kind}" src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '
         f'width="{width * scale}" height="{height * scale}">'
     )
+
+
+def strip(label: str, tag: str) -> str:
+    """A picture with a label beside it, or above it where there is no room; the picture's own words say the same."""
+    return f'<div class="strip"><span class="strip-label" aria-hidden="true">{html.escape(label)}</span>{tag}</div>'

@@ -23,6 +23,7 @@ from tightbound.report.codes import (
     prior_epsilon,
     prior_latents,
 )
+from tightbound.report.layer_names import layer_of_unit
 from tightbound.report.pictures import Array, Carried, Codes, Correlations, Interpolation, Pipeline, Traversal
 from tightbound.report.walks import decoded, interpolation, traversal
 
@@ -32,6 +33,7 @@ _MOST_NUMBERS = 2_000_000  # of all codes: fewer images where there are many lat
 _SAMPLED = 256  # images whose moments have no closed form, and
 _SAMPLES = 16  # samples of each
 _BATCH = 256
+_MOST_AT_ONCE = 4_000_000  # numbers of latents: smaller batches where there are many
 _CARRIED = 400  # samples of an image before and after a flow
 
 
@@ -163,7 +165,9 @@ def along(
     epsilon = traversal(start, units, mean, std, steps)
     means, deviations = decoded(model, epsilon)
     held_at = "the prior's mean" if chosen is None else f"the posterior mean of {split} image {chosen.index[0]}"
-    return Traversal(as_array(means), np.array(units), order, held_at), deviations, epsilon
+    sizes = group_sizes(model)
+    layers = np.array([layer_of_unit(unit, sizes) for unit in units]) if len(sizes) > 1 else None
+    return Traversal(as_array(means), np.array(units), order, held_at, layers), deviations, epsilon
 
 
 def encode_many(model: Model, split: ImageSource, seed: int, pixel_seed: int) -> tuple[Codes, Correlations | None]:
@@ -176,18 +180,19 @@ def encode_many(model: Model, split: ImageSource, seed: int, pixel_seed: int) ->
         pixel_seed: of the pixels.
     """
     count = min(len(split), _CODED, max(_SAMPLES, _MOST_NUMBERS // sum(group_sizes(model))))
+    batch = max(1, min(_BATCH, _MOST_AT_ONCE // (_SAMPLES * sum(group_sizes(model)))))
     means, correlations, samples = [], [], 0
     start = 0
     while start < count:
-        x = split.fixed(start, min(start + _BATCH, count), pixel_seed).to(like(model))
-        generator = _generator(model, seed, "report codes", start // _BATCH)
+        x = split.fixed(start, min(start + batch, count), pixel_seed).to(like(model))
+        generator = _generator(model, seed, "report codes", start // batch)
         moments = posterior_moments(model, x, samples=_SAMPLES, generator=generator)
         means.append(moments.flat_mean)
         correlations.append(None if moments.gaussian is None else correlation(moments.gaussian))
         samples, start = moments.samples, start + len(x)
         count = min(count, _SAMPLED) if samples else count
     labels = None if split.labels is None else split.labels[:count].cpu().numpy()
-    codes = Codes(as_array(torch.cat(means)), labels, samples)
+    codes = Codes(as_array(torch.cat(means)), labels, samples, len(model.groups))
     return codes, _correlations([matrices for matrices in correlations if matrices is not None], count)
 
 

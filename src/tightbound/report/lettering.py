@@ -1,4 +1,4 @@
-"""A few words below each image of a PNG file, which has no page around it to say them."""
+"""A few words beside the images of a PNG file, which has no page around it to say them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _GRAY = (128, 136, 146, 255)  # read on white and on black
 _SMALLEST = 9  # pixels
 _LINE = 1.35  # of the font's size
+_HEADING = 16  # pixels
 
 
 def lettered(tiles: Array, texts: Sequence[Sequence[str]], factor: int) -> Array:
@@ -38,6 +39,16 @@ def lettered(tiles: Array, texts: Sequence[Sequence[str]], factor: int) -> Array
             draw.text((large.shape[2] / 2, (row + 0.5) * pitch), line, fill=_GRAY, font=font, anchor="mm")
         strip[i] = np.array(image)
     return np.concatenate([large, strip], axis=1)
+
+
+def headed(image: Array, text: str) -> Array:
+    """An image (H, W, 4) with a line of text above its left edge: (H′, W, 4)."""
+    from PIL import Image, ImageDraw
+
+    size = max(_SMALLEST, int(min(_HEADING, _HEADING * image.shape[1] / max(_font(_HEADING).getlength(text), 1.0))))
+    strip = Image.fromarray(np.zeros((round(1.6 * size), image.shape[1], 4), np.uint8))
+    ImageDraw.Draw(strip).text((0, 0.7 * size), text, fill=_GRAY, font=_font(size), anchor="lm")
+    return np.concatenate([np.array(strip), image])
 
 
 def _fitting(lines: Sequence[str], width: int) -> int:

@@ -16,6 +16,9 @@ from tightbound.report.curves import bound_curve, kl_curve, speed_curve
 from tightbound.report.details import detail_groups
 from tightbound.report.exhibit import PALETTE, Exhibit
 from tightbound.report.extremes import extreme_images
+from tightbound.report.layer_arrays import Layers
+from tightbound.report.layer_costs import active_bars, layer_costs
+from tightbound.report.layer_samples import cooled_exhibit, layer_exhibit
 from tightbound.report.pictures import Pictures
 from tightbound.report.pipeline import pipelines
 from tightbound.report.probes import probe_table
@@ -54,7 +57,7 @@ def write_report(folder: Path, pictures: Pictures | None = None, *, out: Path | 
         RunError: if the folder is missing, is not a run folder, or is damaged.
     """
     run = read_run(folder)
-    sections = _sections(run, pictures)
+    sections = sections_of(run, pictures)
     if out is None:
         for exhibit in (exhibit for section in sections for exhibit in section.exhibits):
             _write(folder / "figures" / f"{exhibit.name}.png", exhibit.png)
@@ -63,14 +66,18 @@ def write_report(folder: Path, pictures: Pictures | None = None, *, out: Path | 
     return path
 
 
-def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
+def sections_of(run: Run, pictures: Pictures | None) -> list[Section]:
+    """All of the page's pictures, as far as there is something to show."""
     row = run.row
     codes = [scatter(pictures), correlation_maps(pictures), carried_samples(pictures)]
-    codes += [*unit_bars(run.main, amortized=run.amortized), kl_curve(run.metrics)]
+    codes += [*unit_bars(run.main, amortized=run.amortized)]
+    codes += [active_bars(row) if run.amortized else None, kl_curve(run.metrics)]
+    layered = None if pictures is None else pictures.layers
     sections = [
         Section("What the model does", tuple(pipelines(pictures))),
-        Section("What the model draws", tuple(sample_grids(pictures))),
+        Section("What the model draws", (*sample_grids(pictures), *_cooled(layered))),
         Section("What it makes of held-out images", _known([reconstruction_rows(pictures)])),
+        Section("What each layer does", _of_layers(layered)),
         Section("What the latent space holds", tuple(walks(pictures))),
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
         Section("How tight the bound is", _known([bounds(run), bound_against_k(run.main)])),
@@ -80,6 +87,16 @@ def _sections(run: Run, pictures: Pictures | None) -> list[Section]:
         Section("How training went", _known([bound_curve(run.metrics, row), speed_curve(run.metrics)])),
     ]
     return [section for section in sections if section.exhibits]
+
+
+def _cooled(layers: Layers | None) -> list[Exhibit]:
+    return [] if layers is None else [cooled_exhibit(layers.cooled)]
+
+
+def _of_layers(layers: Layers | None) -> tuple[Exhibit, ...]:
+    if layers is None:
+        return ()
+    return (layer_exhibit(layers.grids), *layer_costs(layers.kl))
 
 
 def _known(exhibits: Sequence[Exhibit | None]) -> tuple[Exhibit, ...]:

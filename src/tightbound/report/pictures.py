@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tightbound.report.layer_arrays import Layers
 
 Array = NDArray[Any]
 
@@ -90,12 +93,14 @@ class Traversal:
         units: (n), flat indices.
         order: in words, how the units are sorted.
         held_at: in words, where the other units are.
+        layers: (n), of a ladder the layer of each unit, else None.
     """
 
     means: Array
     units: Array
     order: str
     held_at: str
+    layers: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +108,16 @@ class Codes:
     """Posterior means of many images.
 
     Args:
-        mean: (n, U).
+        mean: (n, U), of all latent groups.
         label: (n), or None.
         mean_samples: 0 where they are in closed form, else of how many samples they are.
+        groups: how many latent groups there are.
     """
 
     mean: Array
     label: Array | None = None
     mean_samples: int = 0
+    groups: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +178,7 @@ class Pictures:
         codes: posterior means of held-out images.
         correlations: of a posterior that is not factorized.
         carried: samples of a posterior that is no Gaussian, beside those of the Gaussian that it starts from.
+        layers: of a ladder of several layers.
     """
 
     samples: Array
@@ -190,3 +198,4 @@ class Pictures:
     codes: Codes | None = None
     correlations: Correlations | None = None
     carried: Carried | None = None
+    layers: Layers | None = None

@@ -42,6 +42,7 @@ _HEAD = 20.0
 _FOOT = 34.0
 _INNER = 0.85  # of the bars' axis carries numbers
 _SIGMA = 12.0  # below a map of one σ
+_PARTED = 4  # most latent groups with lines between them
 
 Column = tuple[str, Array]  # heading, images as (n, H, W, 4)
 
@@ -84,7 +85,14 @@ def _band(rows: Pipeline) -> str:
     shown, all_units = len(rows.units), rows.z.shape[1]
     truncated = f" Shown are the {count(shown)} of {plural(all_units, 'unit')} that vary most."
     text = "Gray band: one standard deviation of the prior."
-    return text + (truncated if shown < all_units else "")
+    return text + (truncated if shown < all_units else "") + _layers_named(len(rows.groups))
+
+
+def _layers_named(groups: int) -> str:
+    if groups == 1:
+        return ""
+    parted = groups <= _PARTED
+    return f" {'Lines part the layers' if parted else 'Units are sorted by layer'}, the top one at the left."
 
 
 def _exhibit(
@@ -193,7 +201,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _bars_of(axes: Axes, rows: Pipeline, row: int) -> None:
-    """Bars from zero with whiskers, over the prior's band; a line between latent groups."""
+    """Bars from zero with whiskers, over the prior's band; a line between latent groups, if they are few."""
     units = rows.units
     places = np.arange(len(units))
     edges = np.arange(len(units) + 1) - 0.5
@@ -207,7 +215,7 @@ def _bars_of(axes: Axes, rows: Pipeline, row: int) -> None:
     if rows.z_std is not None:
         std = rows.z_std[row, units]
         axes.vlines(places, z - std, z + std, color=INK, lw=min(1.1, 40 / len(units)))
-    for boundary in np.searchsorted(units, np.cumsum(rows.groups)[:-1]):
+    for boundary in np.searchsorted(units, np.cumsum(rows.groups)[:-1]) if len(rows.groups) <= _PARTED else ():
         axes.axvline(boundary - 0.5, color=MUTED, lw=0.8)
     axes.set_xlim(edges[0], edges[-1])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.grids import HEAT, cut_note, enlarge, grid, heat, is_constant, png, stack, to_rgba
-from tightbound.report.images import columns_for, enlargement, gap_for, image_tag
+from tightbound.report.images import columns_for, enlargement, gap_for, image_tag, strip
 from tightbound.report.lettering import lettered
 from tightbound.report.pictures import Array, Pictures
 from tightbound.report.uncertainty import Scale, in_words, one_each, page_scale
@@ -81,7 +81,7 @@ def _strip(row: _Row, images: Array, columns: int) -> str:
     if row.words is not None:
         words = "".join(f"<span>{html.escape(word)}</span>" for word in row.words)
         tag = f'<div class="worded" style="--columns: {columns}">{tag}<div>{words}</div></div>'
-    return f'<div class="strip"><span class="strip-label" aria-hidden="true">{html.escape(row.label)}</span>{tag}</div>'
+    return strip(row.label, tag)
 
 
 def _color_bar(scale: Scale) -> str:

@@ -55,7 +55,8 @@ def scatter(pictures: Pictures | None) -> Exhibit | None:
             _labels(axes, [str(name) for name in classes], medians, colors)
 
     images = plural(len(points), f"{pictures.split} image")
-    caption = f"A dot is the posterior mean of one of {images}, in the two directions of largest variance."
+    whose = "" if codes.groups == 1 else f", the latents of all {codes.groups} layers side by side"
+    caption = f"A dot is the posterior mean of one of {images}{whose}, in the two directions of largest variance."
     if told_apart:
         caption += " Colors and numbers are labels, which the model has not seen; each number stands by its median."
     elif len(classes) > MOST_CLASSES:

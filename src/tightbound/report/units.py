@@ -20,7 +20,7 @@ _DASHES = (0, (4, 3))
 
 
 def unit_bars(evaluation: Evaluation | None, *, amortized: bool = True) -> list[Exhibit]:
-    """A chart for each latent group that has more than one unit.
+    """A chart of the units, if there are more than one; of a ladder none, as it has hundreds in each of its layers.
 
     Args:
         evaluation: the main one.
@@ -28,28 +28,23 @@ def unit_bars(evaluation: Evaluation | None, *, amortized: bool = True) -> list[
     """
     row = {} if evaluation is None else evaluation.row
     groups = max(len(row.get(key) or []) for key in ("kl_units", "activity"))
-    exhibits = [_unit_bars(row, index, groups, amortized) for index in range(groups)]
-    return [exhibit for exhibit in exhibits if exhibit is not None]
+    exhibit = _unit_bars(row, amortized) if groups == 1 else None
+    return [] if exhibit is None else [exhibit]
 
 
-def _unit_bars(row: Row, index: int, groups: int, amortized: bool) -> Exhibit | None:
-    kl = np.array(of_group(row, "kl_units", index) or [], dtype=float).ravel()
-    activity = np.array(of_group(row, "activity", index) or [], dtype=float).ravel()
-    which = "" if groups == 1 else f", group {index + 1}"
+def _unit_bars(row: Row, amortized: bool) -> Exhibit | None:
+    kl = np.array(of_group(row, "kl_units", 0) or [], dtype=float).ravel()
+    activity = np.array(of_group(row, "activity", 0) or [], dtype=float).ravel()
     if len(kl) > 1 and np.isfinite(kl).all():
-        mask = of_group(row, "active_mask", index) if amortized else None
-        active = of_group(row, "active_units", index) if amortized else None
-        return _kl(kl, mask, active, which)
+        mask = of_group(row, "active_mask", 0) if amortized else None
+        active = of_group(row, "active_units", 0) if amortized else None
+        return _kl(kl, mask, active)
     if len(activity) > 1 and np.isfinite(activity).all() and amortized:
-        return _activity(activity, row.get("images") or 0, which)
+        return _activity(activity, row.get("images") or 0)
     return None
 
 
-def _name(stem: str, which: str) -> str:
-    return stem + which.replace(", group ", "_")
-
-
-def _kl(values: Array, mask: list[bool] | None, active: int | None, which: str) -> Exhibit:
+def _kl(values: Array, mask: list[bool] | None, active: int | None) -> Exhibit:
     """Sorted by KL; in one color where it is not known which units are active."""
     order = np.argsort(-values, kind="stable")
     known = mask is not None and len(mask) == len(values)
@@ -71,10 +66,10 @@ def _kl(values: Array, mask: list[bool] | None, active: int | None, which: str) 
             f"images (variance above {ACTIVE_VARIANCE}, Burda et al. 2016). {caption}"
         )
     alt = f"Bar chart of the KL of each latent unit. {caption}"
-    return chart(_name("units", which), f"Latent units{which}", caption, alt, draw)
+    return chart("units", "Latent units", caption, alt, draw)
 
 
-def _activity(values: Array, images: int, which: str) -> Exhibit:
+def _activity(values: Array, images: int) -> Exhibit:
     """Sorted; on a log axis, whose bottom stands for all that is smaller (an estimate can be negative)."""
     values = np.sort(values)[::-1]
     marks = values > ACTIVE_VARIANCE
@@ -100,7 +95,7 @@ def _activity(values: Array, images: int, which: str) -> Exhibit:
     )
     described = "; ".join(fixed(value, 4) for value in values)
     alt = f"Bar chart of the variance over images of each latent unit's posterior mean: {described}. {caption}"
-    return chart(_name("activity", which), f"Activity of each latent unit{which}", caption, alt, draw)
+    return chart("activity", "Activity of each latent unit", caption, alt, draw)
 
 
 def _bars(axes: Axes, values: Array, marks: Array | None, bottom: float) -> None:

@@ -20,7 +20,12 @@ _ORIGINAL = 42.0  # width of a corner's own image
 _STRIP = 10.0  # between these and the grid
 _MARGIN = 2.0  # for the frames
 _LABELS = 40.0  # left of a traversal
+_LONG_LABELS = 88.0  # of one that names layers
 _FOOT = 34.0  # below it
+_OF_LAYERS = (
+    " Layers are counted from the bottom, 1. Standard deviations are those of a layer's prior given the layers above; "
+    "where these move, the layers below move along, as many standard deviations from their own mean as before."
+)
 
 
 def interpolation_grid(picture: Interpolation) -> Exhibit:
@@ -82,7 +87,8 @@ def traversal_grid(picture: Traversal) -> Exhibit:
     tiles = to_rgba(picture.means.reshape(-1, *picture.means.shape[2:]))
     gap = gap_for(tiles.transpose(0, 3, 1, 2))
     canvas = grid(tiles, columns, gap)
-    wide = WIDTH * POINTS - _LABELS - _MARGIN
+    labels = _LABELS if picture.layers is None else _LONG_LABELS
+    wide = WIDTH * POINTS - labels - _MARGIN
     tall = wide * canvas.shape[0] / canvas.shape[1]
     pitch = wide * (tiles.shape[2] + gap) / canvas.shape[1]
     middle = wide * tiles.shape[2] / canvas.shape[1] / 2
@@ -90,20 +96,23 @@ def traversal_grid(picture: Traversal) -> Exhibit:
 
     def draw(figure: Figure) -> None:
         axes = sheet(figure)
-        paste(axes, canvas, _LABELS, _MARGIN, wide, tall)
+        paste(axes, canvas, labels, _MARGIN, wide, tall)
         for row, unit in enumerate(picture.units):
             half = tall * tiles.shape[1] / canvas.shape[0] / 2
-            write(axes, _LABELS - 5, _MARGIN + row * low + half, str(unit), ha="right")
+            name = str(unit) if picture.layers is None else f"{unit}, layer {picture.layers[row]}"
+            write(axes, labels - 5, _MARGIN + row * low + half, name, ha="right")
         for score in range(-round(REACH), round(REACH) + 1):
             place = (score + REACH) / (2 * REACH) * (columns - 1)
-            write(axes, _LABELS + place * pitch + middle, _MARGIN + tall + 9, str(score).replace("-", MINUS))
-        write(axes, _LABELS + wide / 2, _MARGIN + tall + 23, "standard deviations of the prior")
+            write(axes, labels + place * pitch + middle, _MARGIN + tall + 9, str(score).replace("-", MINUS))
+        write(axes, labels + wide / 2, _MARGIN + tall + 23, "standard deviations of the prior")
         write(axes, 8, _MARGIN + tall / 2, "latent unit", rotation=90)
 
     caption = (
         f"Each row moves one latent unit from {MINUS}3 to 3 standard deviations of the prior and leaves the others at "
         f"{picture.held_at}; shown is the mean of every pixel{cut_note(picture.means)}. Units are counted from 0"
+        + ("" if picture.layers is None else ", those of the top layer first")
         + (f"; {picture.order}." if picture.order else ".")
+        + ("" if picture.layers is None else _OF_LAYERS)
     )
     alt = f"{plural(rows, 'row')} of {plural(columns, 'image')}. {caption}"
     size = (WIDTH, (_MARGIN + tall + _FOOT) / POINTS)

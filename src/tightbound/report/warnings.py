@@ -10,6 +10,7 @@ import numpy as np
 
 from tightbound.report.curves import series
 from tightbound.report.formatting import count, fixed, percent, plural
+from tightbound.report.layer_names import layer_name, layer_of
 from tightbound.report.pictures import Pictures
 from tightbound.report.realism import fraction_farther
 from tightbound.report.run_folder import Row, Run, of_group
@@ -24,6 +25,8 @@ GAP_NATS = 2.0
 FEWEST_IMAGES = 100  # fewer say little of a variance over images
 CARRIED = 0.1  # nats an inactive unit: above it, its KL contradicts that it carries nothing
 STILL_RISING = 0.5  # nats over the last step of the K curve
+_NAMED_LAYERS = 6  # in one sentence
+_AGAINST_COLLAPSE = "Try a KL warm-up or free bits (objective.warm_up, objective.free_bits), or fewer latent units."
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,21 @@ def density(row: Row) -> Finding | None:
 
 
 def collapsed_units(row: Row) -> list[Finding]:
-    """Latent units that no image uses, by group, where enough images were looked at and their KL agrees."""
+    """Latent units that no image uses, where enough images were looked at and their KL agrees."""
     if (row.get("images") or 0) < FEWEST_IMAGES:
         return []
     groups = list(enumerate(zip(row.get("active_units") or [], row.get("units") or [], strict=False)))
-    return [
-        _collapsed(index + 1, used, size, len(groups))
+    unused = {
+        index: (size - used, size)
         for index, (used, size) in groups
         if used is not None and used < size and _kl_of_inactive(row, index, used, size) <= CARRIED * (size - used)
-    ]
+    }
+    if not unused:
+        return []
+    if len(groups) == 1:
+        return [_collapsed(*unused[0])]
+    total = sum(size for _, (_, size) in groups)
+    return [_collapsed_of_layers({layer_of(i, len(groups)): of for i, of in unused.items()}, len(groups), total)]
 
 
 def _kl_of_inactive(row: Row, index: int, used: int, size: int) -> float:
@@ -118,17 +127,39 @@ def _kl_of_inactive(row: Row, index: int, used: int, size: int) -> float:
     return sum(value for value, active in zip(kl, mask, strict=True) if not active)
 
 
-def _collapsed(index: int, used: int, size: int, groups: int) -> Finding:
-    where = "" if groups == 1 else f" of latent group {index}"
-    one = size - used == 1
-    what = "carries nothing: no image moves it" if one else "carry nothing: no image moves them"
-    text = f"{count(size - used)} of {plural(size, 'latent unit')}{where} {what}."
-    if used == 0:
-        text = f"All {plural(size, 'latent unit')}{where} have collapsed: the decoder ignores them."
-    if 1 - used / size < COLLAPSED:
+def _collapsed(unused: int, size: int) -> Finding:
+    text = f"{count(unused)} of {plural(size, 'latent unit')} {_carry(unused)}."
+    if unused == size:
+        text = f"All {plural(size, 'latent unit')} have collapsed: the decoder ignores them."
+    if unused / size < COLLAPSED:
         return Finding("collapsed_units", "note", text)
-    advice = "Try a KL warm-up or free bits (objective.warm_up, objective.free_bits), or fewer latent units."
-    return Finding("collapsed_units", "warning", text, advice)
+    return Finding("collapsed_units", "warning", text, _AGAINST_COLLAPSE)
+
+
+def _carry(units: int) -> str:
+    return "carries nothing: no image moves it" if units == 1 else "carry nothing: no image moves them"
+
+
+def _collapsed_of_layers(unused: dict[int, tuple[int, int]], layers: int, total: int) -> Finding:
+    """One finding for all layers; that a whole layer is unused is a warning, whatever the others do.
+
+    Args:
+        unused: layer -> its unused units, and all of its units; of layers with any.
+        layers: L.
+        total: units of all layers.
+    """
+    units = sum(number for number, _ in unused.values())
+    collapsed = sorted(layer for layer, (number, size) in unused.items() if number == size)
+    parts = sorted(((number, layer, size) for layer, (number, size) in unused.items() if number < size), reverse=True)
+    words = [f"all of layer {layer_name(layer, layers)}" for layer in collapsed]
+    words += [f"{count(number)} of {count(size)} of layer {layer_name(layer, layers)}" for number, layer, size in parts]
+    more = [] if len(words) <= _NAMED_LAYERS else [f"and of {plural(len(words) - _NAMED_LAYERS, 'other layer')}"]
+    text = (
+        f"{count(units)} of {plural(total, 'latent unit')} {_carry(units)}: {', '.join(words[:_NAMED_LAYERS] + more)}."
+    )
+    if not collapsed and units / total < COLLAPSED:
+        return Finding("collapsed_units", "note", text)
+    return Finding("collapsed_units", "warning", text, _AGAINST_COLLAPSE)
 
 
 def samples_far_off(pictures: Pictures | None) -> Finding | None:
