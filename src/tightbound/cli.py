@@ -219,7 +219,8 @@ def traverse(
         typer.Option(metavar="[I,J,...|active|all]", help="Walk along these latent units. [without a value: active]"),
     ] = None,
     trajectory: Annotated[
-        bool, typer.Option("--trajectory", help="Along Hamiltonian trajectories of images, the posterior's own or HMC's.")
+        bool,
+        typer.Option("--trajectory", help="Along Hamiltonian trajectories of images, the posterior's own or HMC's."),
     ] = False,
     steps: Annotated[int, typer.Option(callback=_at_least(2), help="Images along a side.")] = 10,
     out: PictureFile = None,
@@ -294,7 +295,10 @@ def report(
 @app.command()
 def reproduce(
     ctx: typer.Context,
-    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE", help="Shipped names or YAML files.")],
+    recipes: Annotated[
+        list[str],
+        typer.Argument(metavar="RECIPE", help="Shipped names or YAML files; or gaussian-location [KEY=VALUE]..."),
+    ],
     seeds: Annotated[
         int, typer.Option(callback=_at_least(1), help="How many, counted from the recipe's own seed.")
     ] = 1,
