@@ -74,7 +74,7 @@ def charts(rows: Iterable[Row]) -> list[Exhibit]:
 
 def _errors(rows: Rows, quantity: str, against: str) -> list[str]:
     floor = quantity == "scale" and against == "truth"
-    extra = [("|z|²", _squared_latent)] if quantity == "shift" and against == "truth" else []
+    extra = [("Σ z²", _squared_latent)] if quantity == "shift" and against == "truth" else []
     extra += [(_NOISE_FLOOR, noise_floor)] if floor else []
     return _table(rows, lambda row: number(error_of(row, quantity, against)), extra)
 

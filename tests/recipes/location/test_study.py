@@ -53,21 +53,21 @@ def test_the_first_data_sets_are_the_same_however_many() -> None:
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.points])
 def test_sign_points_average_exactly(name: str) -> None:
-    """Against a million samples, at random parameters; of the mean field also against its analytic KL."""
-    data = make_data_sets(3, 1, rows=30)
-    model = GaussianLocation((1, 30, 3), posterior=METHODS[name].make(3), log_scale=0.3).double()
+    """Against 200,000 samples, at random parameters; of the mean field also against its analytic KL."""
+    data = make_data_sets(3, 1, rows=5)
+    model = GaussianLocation((1, 5, 3), posterior=METHODS[name].make(3), log_scale=0.3).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
         points = sign_points(METHODS[name].points, 3).unsqueeze(1)
         exact = model.draw_from(data.whole[0], points)
-        sampled = model.draw_from(data.whole[0], torch.randn(1_000_000, 1, model.noise_size)).log_weight
+        sampled = model.draw_from(data.whole[0], torch.randn(200_000, 1, model.noise_size)).log_weight
         if exact.densities[0] is not None:
             analytic = exact.log_likelihood.mean() - exact.kl[0].sum(-1).mean()
             torch.testing.assert_close(exact.log_weight.mean(), analytic, rtol=0, atol=1e-9)
-    error = sampled.std() / 1000
+    error = sampled.std() / 200_000**0.5
     assert (exact.log_weight.mean() - sampled.mean()).abs() < 4 * error
-    assert error < 0.1
+    assert error < 0.2
 
 
 @pytest.mark.parametrize("name", ["mean-field", "iaf", "planar-30", "hamiltonian-1"])
@@ -130,25 +130,28 @@ def test_mean_field_finds_the_exact_maximum() -> None:
 
 
 @pytest.mark.parametrize("method", ["iaf", "planar-1", "hamiltonian-1", "untempered-1"])
-def test_every_bound_is_below_the_evidence(method: str) -> None:
+def test_every_bound_is_below_the_evidence(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tightbound.recipes.location.fit.WINDOW", 20)
     row = run_cell(Cell("bound", method, 3), StudySettings(**SMALL))
     for bound, error, exact in zip(row["elbo"], row["elbo_error"], row["log_evidence"], strict=True):
         assert bound < exact + 4 * error
 
 
-def test_one_untempered_step_ends_where_theory_says() -> None:
+def test_one_untempered_step_ends_where_theory_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """z_0 − z* shrinks by 1 − s/2 and leaves a momentum: of all s = ε² (N/σ² + 1), 8/3 costs least, f = 11/27.
 
     f(s) = (1 − s/2)² + s/4 (2 − s/2)² is what takes the place of the variance of z in the bound, so that σ² = τ + f.
     """
+    monkeypatch.setattr("tightbound.recipes.location.fit.WINDOW", 60)
     row = run_cell(Cell("bound", "untempered-1", 2), StudySettings(data_sets=1, processes=1))
     _, scale = truth(2)
     expected = ((scale.square() + 11 / 27).sqrt() - scale).square().sum().item()
     assert mean(row["truth"]["scale"]) == pytest.approx(expected, rel=0.05)
 
 
-def test_the_missing_half_doubles_the_variance() -> None:
+def test_the_missing_half_doubles_the_variance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Σ(√2 σ − σ)² where the posterior is narrow: the whole published error of σ by the autoregressive flow."""
+    monkeypatch.setattr("tightbound.recipes.location.fit.WINDOW", 60)
     row = run_cell(Cell("published", "iaf", 4), StudySettings(rows=2560, data_sets=1, processes=1))
     expected = 0.17157 * truth(4)[1].square().sum().item()
     assert mean(row["truth"]["scale"]) == pytest.approx(expected, rel=0.05)

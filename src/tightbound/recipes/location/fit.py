@@ -107,7 +107,7 @@ def fit(
 def clip_each(parameters: Collection[Tensor], most: float) -> None:
     """Scales the gradient of each copy down to a norm of ``most``, over all of its parameters."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+    norm = torch.stack([gradient.reshape(len(gradient), -1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
     factor = (most / norm.clamp(min=1e-30)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor.reshape(-1, *[1] * (gradient.dim() - 1)))
