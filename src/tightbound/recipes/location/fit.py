@@ -96,11 +96,11 @@ def fit(
             clip_each(ensemble.parameters.values(), protocol.clip)
         optimizer.step()
         update += 1
-        if update in wanted:
-            curve.append({"update": update, "pass": update / parts, "elbo": elbo.tolist(), **errors(ensemble)})
         if protocol.passes is None and plateau.reached(losses.detach()):
             for group in optimizer.param_groups:
                 group["lr"] *= _DECAY
+        if update in wanted or plateau.over:
+            curve.append({"update": update, "pass": update / parts, "elbo": elbo.tolist(), **errors(ensemble)})
     return Fitted(update, plateau.over, time.perf_counter() - started, curve)
 
 
