@@ -32,7 +32,7 @@ class Ensemble:
         self.parameters: dict[str, Tensor] = {
             name: nn.Parameter(value.detach().clone()) for name, value in stacked.items()
         }
-        self._location = location
+        self.location = location
         if location is not None:
             with torch.no_grad():
                 self.parameters["shift"] += self._located(self.parameters)
@@ -55,7 +55,7 @@ class Ensemble:
 
     def named(self) -> dict[str, Tensor]:
         """The parameters as the models have them."""
-        if self._location is None:
+        if self.location is None:
             return self.parameters
         return {**self.parameters, "shift": self.parameters["shift"] - self._located(self.parameters)}
 
@@ -73,8 +73,8 @@ class Ensemble:
         return self._models
 
     def _located(self, parameters: dict[str, Tensor]) -> Tensor:
-        assert self._location is not None
-        return parameters[self._location][:, : parameters["shift"].shape[-1]]
+        assert self.location is not None
+        return parameters[self.location][:, : parameters["shift"].shape[-1]]
 
     def _call(self, parameters: dict[str, Tensor], features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         named = {f"model.{name}": value for name, value in parameters.items()}

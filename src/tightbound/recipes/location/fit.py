@@ -16,9 +16,11 @@ from tightbound.recipes.location.ensemble import Ensemble
 
 WINDOW = 160  # updates, whose mean loss is compared with the mean of those before: four passes over mini-batches
 _DECAY, _LOWEST = 10**-0.5, 1e-3  # of the learning rate: at each plateau, and at the end
-_GAIN = 1e-3  # nats: a smaller gain in a window is none, however small the noise
+_PATIENCE = 3  # windows in a row without a gain, before the rate goes down
+_MOST_WINDOWS = 15  # at one rate
+_GAIN = 1e-2  # nats: a smaller gain in a window is none, however small the noise
 _MOST_UPDATES = 20_000
-_MODEL_RATE = 0.05  # of Δ and log σ
+_MODEL_RATE = 0.05  # of Δ, log σ and a location
 _POINTS_PER_DECADE = 12  # of a learning curve
 
 Errors = Callable[[Ensemble], Mapping[str, object]]
@@ -66,8 +68,9 @@ def fit(
     """Trains; one update for each part of the data in turn, each as if it were a whole data set with a z of its own.
 
     Without a number of passes, the mean loss of each window of updates is compared with the window before. Where no
-    copy gains more than 2 standard errors of the difference, nor 0.001 nats, all learning rates go down by √10; at a
-    thousandth of the first ones it has converged.
+    copy gains more than 2 standard errors of the difference, nor 0.01 nats, three times in a row, all learning rates go
+    down by √10, and after 15 windows at one rate in any case. At a thousandth of the first ones it ends; it has
+    converged if nothing was gained there either.
 
     Args:
         ensemble: what is trained.
@@ -101,7 +104,7 @@ def fit(
                 group["lr"] *= _DECAY
         if update in wanted or plateau.over:
             curve.append({"update": update, "pass": update / parts, "elbo": elbo.tolist(), **errors(ensemble)})
-    return Fitted(update, plateau.over, time.perf_counter() - started, curve)
+    return Fitted(update, plateau.over and plateau.calm, time.perf_counter() - started, curve)
 
 
 def clip_each(parameters: Collection[Tensor], most: float) -> None:
@@ -119,7 +122,8 @@ class _Plateau:
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
         self._before: tuple[Tensor, Tensor] | None = None
-        self._rate = 1.0
+        self._rate, self._patience, self._windows = 1.0, _PATIENCE, 0
+        self.calm = False  # whether nothing was gained when the rate last went down
 
     @property
     def over(self) -> bool:
@@ -137,15 +141,21 @@ class _Plateau:
         if before is None:
             return False
         gain, error = before[0] - mean, (before[1] + variance).sqrt()
-        if bool((gain > torch.clamp(2 * error, min=_GAIN)).any()):
+        gained = bool((gain > torch.clamp(2 * error, min=_GAIN)).any())
+        self._patience = _PATIENCE if gained else self._patience - 1
+        self._windows += 1
+        if self._patience > 0 and self._windows < _MOST_WINDOWS:
             return False
-        self._rate *= _DECAY
+        self.calm = self._patience == 0
+        self._rate, self._patience, self._windows = self._rate * _DECAY, _PATIENCE, 0
         return True
 
 
 def _optimizer(ensemble: Ensemble, rate: float, protocol: Protocol) -> torch.optim.Optimizer:
-    own = [value for name, value in ensemble.parameters.items() if name in ("shift", "log_scale")]
-    others = [value for name, value in ensemble.parameters.items() if name not in ("shift", "log_scale")]
+    # A location has as far to go as Δ, to which it is the counterpart.
+    quick = ("shift", "log_scale", ensemble.location)
+    own = [value for name, value in ensemble.parameters.items() if name in quick]
+    others = [value for name, value in ensemble.parameters.items() if name not in quick]
     if protocol.passes is not None:
         return torch.optim.RMSprop([*own, *others], lr=1e-3, alpha=0.99, eps=1e-8)
     return torch.optim.Adam(

@@ -22,7 +22,8 @@ class Method:
     Args:
         label: as tables name it.
         make: the posterior for D dimensions.
-        rate: of Adam on the posterior's parameters, where training goes on until nothing is gained.
+        rate: of Adam on the posterior's parameters in D dimensions, where training goes on until nothing is gained; of
+            a network, the wider it is the lower.
         points: how many independent numbers of the noise z is an affine function of in each dimension; 0 for none.
         location: see ``Ensemble``.
         missing_half: whether its published bound lacks the factor ½.
@@ -31,7 +32,7 @@ class Method:
 
     label: str
     make: Callable[[int], Factory]
-    rate: float = 0.05
+    rate: Callable[[int], float] = lambda _: 0.05
     points: int = 0
     location: str | None = None
     missing_half: bool = False
@@ -64,7 +65,13 @@ def _hamiltonian(label: str, steps: int, tempering: str) -> Method:
 METHODS: Mapping[str, Method] = {
     "hamiltonian-1": _hamiltonian("Hamiltonian K=1", 1, "quadratic"),
     "hamiltonian-10": _hamiltonian("Hamiltonian K=10", 10, "quadratic"),
-    "iaf": Method("IAF", _iaf, 0.01, location="posterior.flow.steps.0.steps.0.network.output.bias", missing_half=True),
+    "iaf": Method(
+        "IAF",
+        _iaf,
+        lambda d: min(0.01, 0.8 / d),
+        location="posterior.flow.steps.0.steps.0.network.output.bias",
+        missing_half=True,
+    ),
     "planar-1": _planar("planar K=1", 1, True),
     "planar-30-shared": _planar("planar K=30, shared", 30, True),
     "planar-30": _planar("planar K=30", 30, False, published=False),

@@ -135,7 +135,7 @@ def run_cell(cell: Cell, settings: StudySettings) -> Row:
             data.whole if cell.table == "bound" else data.batches,
             training_noise(method, cell, len(data), ensemble.noise_size),
             lambda trained: {"optimum": errors(trained.value("shift"), trained.value("log_scale"), data)["optimum"]},
-            rate=method.rate,
+            rate=method.rate(cell.dimension),
             protocol=protocol,
         )
         models = ensemble.write_back()
