@@ -115,7 +115,7 @@ def source_lines(source: Mapping[str, Any], rows: Rows) -> Iterator[str]:
         )
         for numbers in table["rows"]:
             yield cells(*numbers)
-    recipes = [name for line in source["lines"] for name in line.get("recipes", ())]
+    recipes = dict.fromkeys(name for line in source["lines"] for name in line.get("recipes", ()))
     yield from test_image_lines([name for name in recipes if name in rows], rows)
 
 
@@ -172,7 +172,12 @@ def ours_text(line: Mapping[str, Any], rows: Rows) -> str:
         there = sorted(int(path.stem) for path in study_files(line["study"]))
         dimensions = f"d = {', '.join(map(str, there))}" if there else "no dimension so far"
         return f"`{line['study']}`: [{dimensions}](location.md#ours)"
-    return "<br>".join(recipe_text(name, line["values"], rows) for name in line["recipes"])
+    return "<br>".join(recipe_text(name, of_recipe(line, name), rows) for name in line["recipes"])
+
+
+def of_recipe(line: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The published numbers that a recipe of ours is set beside: all, but those of another recipe alone."""
+    return [value for value in line["values"] if value.get("recipe", name) == name]
 
 
 def study_files(name: str) -> list[Path]:

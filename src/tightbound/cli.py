@@ -216,11 +216,13 @@ def traverse(
     ] = None,
     dims: Annotated[
         str | None,
-        typer.Option(metavar="[I,J,...|active|all]", help="Walk along these latent units. [without a value: active]"),
+        typer.Option(
+            metavar="[I,J,...|active|all|where|what]", help="Walk along these latent units. [without a value: active]"
+        ),
     ] = None,
     trajectory: Annotated[
         bool,
-        typer.Option("--trajectory", help="Along Hamiltonian trajectories of images, the posterior's own or HMC's."),
+        typer.Option("--trajectory", help="Along Hamiltonian trajectories of images: the posterior's, or HMC."),
     ] = False,
     steps: Annotated[int, typer.Option(callback=_at_least(2), help="Images along a side.")] = 10,
     out: PictureFile = None,

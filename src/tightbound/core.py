@@ -306,12 +306,14 @@ class Likelihood(Component):
             ``"continuous"``.
         levels: the largest integer, of one whose ``data_kind`` is ``"levels"``; else None.
         has_surrogate: whether ``surrogate`` gives one; objectives of the true likelihood are then refused.
+        takes_logits: whether ``params`` are the logits of each pixel's mean and nothing else.
     """
 
     out_channels: int
     data_kind: ClassVar[str]
     levels: int | None = None
     has_surrogate: bool = False
+    takes_logits: ClassVar[bool] = False
     image_shape: tuple[int, int, int]
 
     @abstractmethod
@@ -397,7 +399,10 @@ class Model(Component):
             encoding: ``encode(x)``, if it is known already.
             noise: (K, B, noise_size), standard normal; made from ``generator`` if not given.
             generator: only makes the noise.
-            stop_density: see ``Posterior.propose``.
+            stop_density: every log q is evaluated through detached weights at the live z, of all layers together. The
+                gradient of ``log_weight`` that reaches ``latents`` goes on into what made the samples, and nothing else
+                passes through a tensor of ``latents``; so an objective may change that gradient there. Values are as
+                without.
         """
 
     def noise_for(
@@ -478,12 +483,15 @@ class Objective(ABC):
         stop_density: whether its draws need ``stop_density``.
         needs: capabilities it asks of the posterior and the prior.
         uses_surrogate: whether a likelihood's surrogate makes sense for it.
+        separates_samples: whether a sample's weight has to depend on its own latents alone, which batch statistics of a
+            decoder or a prior would break.
     """
 
     num_samples: int = 1
     stop_density: bool = False
     needs: frozenset[str] = frozenset()
     uses_surrogate: bool = True
+    separates_samples: bool = False
 
     @abstractmethod
     def __call__(self, draw: Draw, step: Step) -> Loss:

@@ -36,12 +36,16 @@ def check(result, status, message, hint=""):
     [
         (
             ["mnist-mpl"],
-            "unknown recipe 'mnist-mpl'; shipped: digits-vae, images, mnist-iaf",
+            "unknown recipe 'mnist-mpl'; shipped: celeba64-ladder-20, cifar10-ladder-15",
             "did you mean 'mnist-mlp'?",
         ),
         (["nowhere.yaml"], "no recipe file at nowhere.yaml", ""),
         (["digits-vae", "training.epoch=3"], "training.epoch: unknown key; expected one of", "did you mean 'epochs'?"),
-        (["digits-vae", "objective.kind=elboo"], "objective.kind: got 'elboo'; expected one of elbo, iwae", "'elbo'"),
+        (
+            ["digits-vae", "objective.kind=elboo"],
+            "objective.kind: got 'elboo'; expected one of dreg, elbo, iwae, stl",
+            "'elbo'",
+        ),
         (["digits-vae", "training.batch_size=big"], "training.batch_size: got 'big'; expected a whole number >= 1", ""),
         (
             ["digits-vae", "training.optimizer.betas=[0.9,1.5]"],

@@ -143,10 +143,11 @@ def test_equal_requests_give_equal_bytes_also_from_a_zip(tightbound, trained, tm
         (["--dims", "0,3"], "--dims: got 3; expected 0 to 2, as there are 3 latent units", ""),
         (
             ["--dims", "most"],
-            "--dims: got 'most'; expected whole numbers with commas, such as 3,7, or active or all",
+            "--dims: got 'most'; expected whole numbers with commas, such as 3,7, or active, all, where or what",
             "",
         ),
-        (["--dims", "actve"], "such as 3,7, or active or all", "did you mean 'active'?"),
+        (["--dims", "actve"], "such as 3,7, or active, all, where or what", "did you mean 'active'?"),
+        (["--dims", "where"], "--dims: got 'where'; this model's decoder does not warp, so its latents have no", ""),
         (["--dims", "1,0,1"], "--dims: got 1 twice; expected each number once", ""),
         (["--images", "3,3"], "--images: got 3 twice; expected each number once", ""),
         (["--dims", "0", "--split", "train"], "--split and --data choose images: without --images they have no", ""),

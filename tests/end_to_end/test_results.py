@@ -131,15 +131,14 @@ def test_every_recipe_that_is_named_is_there_or_said_to_be_missing(
     assert "there is no recipe `not-there`" in results.recipe_text("not-there", [], {})
 
 
-def test_recipes_quote_the_numbers_of_their_line(lines: list[dict[str, Any]]) -> None:
+def test_recipes_quote_the_numbers_of_their_line(results: ModuleType, lines: list[dict[str, Any]]) -> None:
     """What a recipe says was published is in its line of the page, and nothing else is."""
     for name in shipped():
         for entry in load_recipe(name).published:
-            (line,) = [line for line in lines if name in line.get("recipes", ())]
-            assert line["id"].partition(".")[0] == entry.id.partition(".")[0], name
+            (line,) = [line for line in lines if line["id"] == entry.id and name in line.get("recipes", ())]
             quoted = [
                 (value["metric"], value.get("split", "test"), int(value["samples"]) if "samples" in value else None)
-                for value in line["values"]
+                for value in results.of_recipe(line, name)
                 if float(value["value"]) == entry.value
             ]
             assert entry.quantity in quoted, (name, entry)
@@ -236,14 +235,14 @@ def test_ours_is_the_mean_over_seeds_in_the_line_of_the_number(
     page = results.page(rows)
     for line in (line for line in lines if "recipes" in line):
         written = table_cells(page, f"**{line['id']}**")[4].split("<br>")
-        each = len(line["values"]) + 1
-        assert len(written) == each * len(line["recipes"])
-        for index, name in enumerate(line["recipes"]):
-            *parts, source = written[each * index : each * (index + 1)]
+        for name in line["recipes"]:
+            values = [value for value in line["values"] if value.get("recipe", name) == name]
+            parts, (source, *written) = written[: len(values)], written[len(values) :]
             assert source.startswith(f"`{name}`, seed")
             assert len(re.findall(rf"results/{name}-\d\.json", source)) == seeds
-            for value, part in zip(line["values"], parts, strict=True):
+            for value, part in zip(values, parts, strict=True):
                 check_part(value, part, list(rows[name].values()))
+        assert written == []
 
 
 def check_part(value: dict[str, Any], part: str, rows: list[dict[str, Any]]) -> None:
@@ -259,6 +258,8 @@ def check_part(value: dict[str, Any], part: str, rows: list[dict[str, Any]]) -> 
         assert number == f"none: not evaluated on {split} images"
     elif metric == "elbo":
         check_mean(number, [row["evaluations"][0]["elbo"] for row in rows])
+    elif metric == "nll" and "samples" not in value:
+        check_mean(number, [-row["evaluations"][0]["log_likelihood"] for row in rows])
     else:
         mains = [row["evaluations"][0] for row in rows]
         at = [
@@ -397,10 +398,10 @@ def test_the_committed_comparisons_are_recomputed_from_the_rows(results: ModuleT
 
 
 def test_every_row_has_its_command_and_its_commit(results: ModuleType) -> None:
-    page = results.page()
+    listed = section(results.page(), "Rows")
     for name, seeds in results.read_rows().items():
         for seed, row in seeds.items():
-            cells = table_cells(page, f"[{name}-{seed}](results/{name}-{seed}.json)")
+            cells = table_cells(listed, f"[{name}-{seed}](results/{name}-{seed}.json)")
             assert cells[1] == f"`{row['command']}`"
             assert row["commit"][:7] in cells[2]
             assert ("\\*" in cells[2]) is (row["clean"] is False)

@@ -57,6 +57,7 @@ ROW_KEYS = {
     "device",
     "threads",
     "precision",
+    "predicted_seconds",
     "protocol",
 }
 

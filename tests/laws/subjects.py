@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tightbound.flows import AutoregressiveStep
 from tightbound.models import VAE
+from tightbound.networks import SpatialTransformer
 from tightbound.numerics import soft_clamp
 from tightbound.posteriors.gaussian import GaussianPosterior
 from tightbound.priors import Mixture, Vamp
@@ -47,6 +48,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("prior", "standard_normal"): {"scale": 0.8},
     ("prior", "vamp"): {"components": 3},
     ("posterior", "diagonal"): {"log_scale_offset": 0.4},
+    ("posterior", "diagonal, bounded means"): {"log_scale_offset": 0.4, "mean_bound": "tanh"},
     ("posterior", "full_covariance"): {"log_scale_offset": 0.4},
     ("posterior", "flow"): _flow(_IAF),
     ("posterior", "flow, affine"): _flow({**_IAF, "transform": "affine"}),
@@ -170,6 +172,40 @@ def small_vae(
     model = build(recipe, facts).model.double()
     assert isinstance(model, VAE)
     return fit_the_grid(randomize(model, spread)).eval()
+
+
+def small_spatial_vae(posterior: str, likelihood: str, applied_to: str = "parameters") -> VAE:
+    """A VAE of 2 × 2 images that are translated by the last two of three latents, as smooth as the quadrature needs.
+
+    Bilinear reading has kinks where a place crosses the center of a pixel. With b = ½ and |W| < 0.06 places stay
+    between the two centers of an axis, or beyond the second, wherever the grid of z goes.
+    """
+    bounded = {"bounded_units": 2} if "bounded" in posterior else {}
+    recipe = load_recipe(
+        {
+            "name": "small",
+            "model": {
+                "latent_dim": 3,
+                "encoder": {"kind": "mlp", "hidden": [4], "activation": "tanh"},
+                "posterior": recipe_of("posterior", posterior) | bounded,
+                "decoder": {
+                    "kind": "spatial_transformer",
+                    "warp": "translation",
+                    "applied_to": applied_to,
+                    "decoder": {"kind": "mlp", "hidden": [4], "activation": "tanh"},
+                },
+                "likelihood": recipe_of("likelihood", likelihood),
+            },
+        }
+    )
+    model = build(recipe, DataFacts((1, 2, 2), *PIXELS.get(likelihood, ("continuous", None)))).model.double()
+    assert isinstance(model, VAE)
+    assert isinstance(model.decoder, SpatialTransformer)
+    randomize(model, 0.4)
+    with torch.no_grad():
+        model.decoder.to_warp.weight.copy_(torch.tensor([[0.05, 0.01], [-0.01, 0.05]]))
+        model.decoder.to_warp.bias.fill_(0.5)
+    return model.eval()
 
 
 def fit_the_grid(model: VAE) -> VAE:

@@ -25,6 +25,11 @@ def test_every_merge(layers: int, merge: str, skip: bool) -> None:
     contract_by_quadrature(model, small_images("bernoulli"), points=POINTS[layers])
 
 
+@pytest.mark.parametrize("merge", ["residual", "linear", "precision"])
+def test_stop_density_changes_no_value(merge: str) -> None:
+    contract_by_quadrature(small_ladder(2, merge=merge), small_images("bernoulli"), POINTS[2], stop_density=True)
+
+
 @pytest.mark.parametrize(
     "options",
     [

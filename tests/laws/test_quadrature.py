@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from tests.laws.laws import contract_by_quadrature, evidence_on_grid
-from tests.laws.subjects import combinations, integrable, linear_gaussian, small_images, small_vae, variants
+from tests.laws.subjects import (
+    combinations,
+    integrable,
+    linear_gaussian,
+    small_images,
+    small_spatial_vae,
+    small_vae,
+    variants,
+)
 
 POINTS = {1: (801, 1001), 2: (161, 201)}  # of the two grids, an axis, by the dimensions of the noise
 
@@ -38,6 +46,19 @@ def test_every_flow_prior(prior: str, latent_dim: int) -> None:
 def test_other_networks() -> None:
     model = small_vae("diagonal", "standard_normal", "bernoulli", 2, network_kind="skip_mlp")
     contract_by_quadrature(model, small_images("bernoulli"), points=(161, 201))
+
+
+@pytest.mark.parametrize(
+    ("posterior", "likelihood", "applied_to"),
+    [
+        ("diagonal, bounded means", "bernoulli", "probabilities"),
+        ("full_covariance", "gaussian", "parameters"),
+        ("flow", "bernoulli", "parameters"),
+    ],
+)
+def test_a_decoder_that_warps(posterior: str, likelihood: str, applied_to: str) -> None:
+    model = small_spatial_vae(posterior, likelihood, applied_to)
+    contract_by_quadrature(model, small_images(likelihood), points=(49, 61))
 
 
 @pytest.mark.parametrize("posterior", ["full_covariance", "flow, full covariance and iaf"])

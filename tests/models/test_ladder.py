@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -219,6 +220,40 @@ def test_gradients_reach_every_parameter() -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
+@pytest.mark.parametrize("merge", ["residual", "linear", "precision"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_stop_density_leaves_the_path_through_z_alone(merge: str, skip: bool) -> None:
+    """Values as without, and ∂/∂(φ, θ) of log p_θ(x, z_φ) − log q_φ'(z_φ | x), φ' another ladder's."""
+    model, x, noise = odd_ladder(merge=merge, skip=skip), torch.rand(4, 1, 9, 7).round(), torch.randn(3, 4, 22)
+    assert "stop_density" in model.capabilities
+    frozen = copy.deepcopy(model)
+    plain, stopped = (model.draw(x, 3, noise=noise, stop_density=stop) for stop in (False, True))
+    torch.testing.assert_close(stopped.log_weight, plain.log_weight)
+    torch.testing.assert_close(torch.stack(stopped.log_ratio), torch.stack(plain.log_ratio))
+    torch.testing.assert_close(torch.cat([kl.squeeze(-1) for kl in stopped.kl]), -torch.cat(stopped.log_ratio))
+    log_p = plain.log_likelihood + sum(p.log_prob(z.flatten(2)) for z, (_, p) in zip(plain.latents, plain.densities))  # pyright: ignore  # noqa: B905
+    log_q = sum(frozen(frozen.encode(x).features, plain.latents))
+    weights = list(model.parameters())
+    for ours, wanted in zip(
+        torch.autograd.grad(stopped.log_weight.sum(), weights),
+        torch.autograd.grad((log_p - log_q).sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, wanted)
+
+
+def test_log_q_of_any_latents() -> None:
+    """At those of a draw it is what was drawn from; one layer's depends on the layers above it alone."""
+    model, x = odd_ladder(), torch.rand(4, 1, 9, 7).round()
+    drawn, features = model.draw(x, 3), model.encode(x).features
+    for (q, _), z, log_q in zip(drawn.densities, drawn.latents, model(features, drawn.latents), strict=True):  # pyright: ignore
+        torch.testing.assert_close(log_q, q.log_prob(z.flatten(2)))
+    top, bottom = drawn.latents
+    first, second = model(features, (top, bottom + 1)), model(features, (top + 1, bottom))
+    torch.testing.assert_close(first[0], model(features, drawn.latents)[0])
+    assert not torch.allclose(second[1], model(features, drawn.latents)[1])
+
+
 def test_refusals() -> None:
     for options, message in (
         ({"latent_channels": ()}, r"model\.latent_channels: got \[\]"),
@@ -231,7 +266,8 @@ def test_refusals() -> None:
     model, x = odd_ladder(), torch.rand(2, 1, 9, 7)
     with pytest.raises(ValueError, match="expected noise"):
         model.draw(x, 2, noise=torch.zeros(2, 2, 3))
-    with pytest.raises(ValueError, match="through detached weights"):
-        model.draw(x, 2, stop_density=True)
+    for options in ({"dropout": 0.2}, {"normalization": "batch"}):
+        with pytest.raises(ValueError, match="stop_density: expected a ladder without dropout and batch statistics"):
+            odd_ladder(**options).draw(x, 2, stop_density=True)
     with pytest.raises(ValueError, match=r"expected latents \(\*rows, z, H, W\)"):
         model.decode(torch.zeros(1, 3, 2, 1))

@@ -104,6 +104,8 @@ def test_a_layer_before_a_normalization_is_scaled_only_and_statistics_stay(norma
 class _Toy(nn.Module):
     """A stand-in for a model: layers in a chain, the last called twice, and one that sees nothing."""
 
+    capabilities: frozenset[str] = frozenset()
+
     def __init__(self) -> None:
         super().__init__()
         self.first, self.again = nn.Linear(4, 5), nn.Linear(5, 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ POSTERIORS = [Diagonal, FullCovariance]
 
 
 def randomized(
-    kind: type[GaussianPosterior], feature_dim: int = 5, latent_dim: int = 3, **options: str
+    kind: type[GaussianPosterior], feature_dim: int = 5, latent_dim: int = 3, **options: Any
 ) -> GaussianPosterior:
     posterior = kind(feature_dim, latent_dim, log_scale_offset=-1.0, **options)  # pyright: ignore[reportCallIssue]
     with torch.no_grad():
@@ -63,6 +65,35 @@ def test_stop_density_leaves_only_the_path_through_z(kind: type[GaussianPosterio
     (slope,) = torch.autograd.grad(posterior.base(features).detach().log_prob(z).sum(), z)
     (expected,) = torch.autograd.grad((plain.z * slope).sum(), weight)
     torch.testing.assert_close(path, expected)
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+def test_bounded_means_are_tanh_of_the_last_units(kind: type[GaussianPosterior]) -> None:
+    """Nothing else changes: neither the other means nor the covariance, and samples reach beyond the bound."""
+    plain, bounded = (randomized_alike(kind, **options) for options in ({}, {"mean_bound": "tanh", "bounded_units": 2}))
+    features = 3 * torch.randn(4, 5)
+    free, base = plain.base(features), bounded.base(features)
+    torch.testing.assert_close(base.mean, torch.cat((free.mean[:, :1], free.mean[:, 1:].tanh()), dim=1))
+    torch.testing.assert_close(base.log_scale_det, free.log_scale_det)
+    every = randomized_alike(kind, mean_bound="tanh")
+    torch.testing.assert_close(every.base(features).mean, free.mean.tanh())
+    proposal = bounded.propose(features, 200, noise=torch.randn(200, 4, 3))
+    assert proposal.z.abs()[..., 1:].max() > 1
+    torch.testing.assert_close(proposal.log_q, base.log_prob(proposal.z))
+
+
+def randomized_alike(kind: type[GaussianPosterior], **options: Any) -> GaussianPosterior:
+    """The same weights whatever the options are."""
+    torch.manual_seed(3)
+    return randomized(kind, **options)
+
+
+@pytest.mark.parametrize("kind", POSTERIORS)
+def test_a_bound_without_units_or_units_without_a_bound_are_refused(kind: type[GaussianPosterior]) -> None:
+    with pytest.raises(RecipeError, match="bounded_units: it has no effect without a bound"):
+        kind(5, 3, bounded_units=2)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(RecipeError, match="bounded_units: got 4; expected at most 3, as there are no more latent"):
+        kind(5, 3, mean_bound="tanh", bounded_units=4)  # pyright: ignore[reportCallIssue]
 
 
 def test_full_covariance_starts_diagonal_and_has_a_positive_diagonal() -> None:

@@ -19,6 +19,7 @@ from tests.numerics.test_hamiltonian import smooth
 from tightbound import registry
 from tightbound.core import Posterior
 from tightbound.errors import RecipeError
+from tightbound.evaluation.path import path_from
 from tightbound.models import VAE
 from tightbound.networks import initialize_from_data
 from tightbound.networks.network import Decoder
@@ -119,7 +120,7 @@ def test_the_schedule_is_the_published_one() -> None:
         log_alphas = posterior_of(steps=5, tempering=tempering, beta_0=0.04).log_alphas
         assert log_alphas is not None
         torch.testing.assert_close(log_alphas.exp(), ratios, rtol=1e-6, atol=0)
-        assert float(log_alphas.sum().exp()) == pytest.approx(0.2, rel=1e-6)
+        assert log_alphas.sum().exp().item() == pytest.approx(0.2, rel=1e-6)
     assert posterior_of(tempering="none").log_alphas is None
 
 
@@ -218,6 +219,18 @@ def test_no_grad_and_inference_mode_change_no_value(name: str) -> None:
     for context in (torch.no_grad, torch.inference_mode):
         with context():
             torch.testing.assert_close(model.draw(x, 4, noise=noise).log_weight, expected, rtol=0, atol=1e-12)
+
+
+def test_annealing_from_the_posteriors_noise_can_follow_it() -> None:
+    """A gradient of a draw that takes gradients itself, without autograd outside: by finite differences."""
+    model, x = small_vae("hamiltonian", "standard_normal", "bernoulli", 1), small_images("bernoulli")
+    with torch.no_grad():
+        path, u, width = path_from("posterior", model, x), torch.randn(5, 3, 2), 1e-5
+        slope = path.ends(u).slope_delta
+        for unit in range(2):
+            step = width * torch.eye(2)[unit]
+            difference = (path.ends(u + step).delta - path.ends(u - step).delta) / (2 * width)
+            torch.testing.assert_close(slope[..., unit], difference, rtol=1e-7, atol=1e-8)
 
 
 COMPILED = """
@@ -344,6 +357,13 @@ def test_dropout_in_the_potential_is_refused_when_built(monkeypatch: pytest.Monk
         build(recipe_of(decoder={"kind": "dropping", "rate": 0.1}), FACTS)
 
 
+def test_a_prior_with_gradients_of_its_own_is_refused_when_built() -> None:
+    flow = {"kind": "zuko", "transforms": 1, "hidden": []}
+    with pytest.raises(RecipeError, match=r"model.prior: it makes its own gradients, as zuko's BPF and CNF do"):
+        build(recipe_of(prior={"kind": "flow", "flows": [{**flow, "flow": "BPF"}]}), FACTS)
+    build(recipe_of(prior={"kind": "flow", "flows": [{**flow, "flow": "MAF"}]}), FACTS)
+
+
 def test_objectives_that_stop_the_density_are_refused_when_built() -> None:
     built = build(recipe_of(), FACTS)
     built.objective.stop_density = True
@@ -373,7 +393,7 @@ def test_initialization_by_data_reaches_the_potential(prior: str) -> None:
     changed = {n.partition(".")[0] for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed >= {"encoder", "decoder", "posterior"} | ({"prior"} if prior == "maf" else set())
     logits = model.decode(model.base(model.encode(x)).sample(torch.randn(1, 32, 3))).params  # pyright: ignore
-    assert 0.05 < float(logits.std(1).mean()) < 0.2
+    assert 0.05 < logits.std(1).mean().item() < 0.2
 
 
 def test_every_posterior_says_whether_it_looks_at_the_image() -> None:

@@ -38,6 +38,35 @@ def test_an_objective_with_stopped_densities_needs_a_posterior_that_can():
         check_capabilities(built.recipe, built.model, built.objective)
 
 
+@pytest.mark.parametrize("kind", ["stl", "dreg"])
+def test_stopped_densities_and_surrogates(kind):
+    for model in ({"posterior": "full_covariance"}, {"posterior": "iaf"}, {"prior": "vamp"}, {"kind": "ladder"}):
+        built = build_with(objective={"kind": kind}, model={"likelihood": "bernoulli", **model})
+        assert "stop_density" in built.model.capabilities
+    planar = {"kind": "flow", "flows": [{"kind": "planar"}]}
+    with pytest.raises(
+        RecipeError, match=r"'flow' is not\n  hint: use objective=elbo or iwae, or a Gaussian posterior"
+    ):
+        build_with(objective={"kind": kind}, model={"posterior": planar})
+    for option in ({"dropout": 0.1}, {"normalization": "batch"}):
+        with pytest.raises(RecipeError, match=r"model 'ladder' is not\n  hint: .* or model.dropout=0 and model.normal"):
+            build_with(objective={"kind": kind}, model={"kind": "ladder", **option})
+    likelihood = {"kind": "gaussian", "noise": "imagewise", "beta_nll": 0.5}
+    with pytest.raises(RecipeError, match=f"objective '{kind}' is a function of the true likelihood"):
+        build_with(objective={"kind": kind}, model={"likelihood": likelihood})
+
+
+def test_dreg_needs_samples_that_do_not_see_each_other():
+    batch = {"kind": "mlp", "normalization": "batch"}
+    with pytest.raises(RecipeError, match="decoder 'mlp' has batch statistics over all of them"):
+        build_with(objective="dreg", model={"decoder": batch})
+    build_with(objective="stl", model={"decoder": batch})
+    built = build_with(objective="dreg", model={"encoder": batch})
+    built.model.prior.capabilities = frozenset({"batch_dependent"})
+    with pytest.raises(RecipeError, match="prior 'standard_normal' has batch statistics over all of them"):
+        check_capabilities(built.recipe, built.model, built.objective)
+
+
 def test_the_prior_is_asked_too():
     built = build_with(objective={"kl": "analytic"})
     built.model.prior.capabilities = frozenset()

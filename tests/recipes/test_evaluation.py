@@ -7,6 +7,7 @@ import torch
 
 from tightbound.evaluation import importance
 from tightbound.recipes.evaluate import evaluate_run, open_images, read_method
+from tightbound.recipes.result_row import find_evaluation
 from tightbound.training import autocast
 
 METHOD = {"method": "importance", "samples": 30, "limit": 12}
@@ -23,6 +24,10 @@ def test_bf16_bodies_are_evaluated_where_that_is_asked_and_the_row_says_so(copie
     copied.add_evaluation(rounded)
     kept = [row["precision"] for row in copied.evaluations() if row["images"] == 12]
     assert kept == [None, "bf16"]
+    for more, row in (({}, None), ({"precision": "bf16"}, "bf16")):
+        found = find_evaluation(copied, read_method(METHOD | more))
+        assert found is not None
+        assert found["precision"] == row
 
 
 def test_what_is_evaluated_in_bf16_is_the_model_so_rounded_and_it_is_left_as_it_was(trained):

@@ -68,7 +68,7 @@ def test_overrides_reach_every_section():
         ("training.steps=5", "training: expected one of epochs and steps; got epochs = 50 and steps = 5"),
         (
             "objective.kind=elboo",
-            "objective.kind: got 'elboo'; expected one of elbo, iwae\n  hint: did you mean 'elbo'?",
+            "objective.kind: got 'elboo'; expected one of dreg, elbo, iwae, stl\n  hint: did you mean 'elbo'?",
         ),
         ("objective.num_samples=0", "objective.num_samples: got 0; expected a whole number >= 1"),
         ("objective.free_bits_per=units", "expected one of group, unit\n  hint: did you mean 'unit'?"),
@@ -114,6 +114,17 @@ SHAPES = {
     "mnist-mlp": {"image_shape": (1, 28, 28)},
     "mnist-residual": {"image_shape": (1, 28, 28)},
     "images": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255},
+    "multi-dsprites-ladder-12": {"image_shape": (3, 64, 64)},
+    "multi-dsprites-ladder-4-hour": {"image_shape": (3, 64, 64)},
+    "celeba64-ladder-20": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255},
+    **{
+        name: {"image_shape": (3, 32, 32), "data_kind": "levels", "levels": 255}
+        for name in ("svhn-ladder-15", *(f"cifar10-ladder-{kind}" for kind in ("3", "3-hour", "6", "15")))
+    },
+    **{
+        f"mnist-tvae-{kind}-gray": {"image_shape": (1, 28, 28), "data_kind": "levels", "levels": 255}
+        for kind in ("plain", "affine", "tps")
+    },
 }
 
 
@@ -124,7 +135,8 @@ def test_every_recipe_takes_two_steps_that_change_its_weights(name):
     built = api.build(name, **facts)
     module = TrainingStep(built.model, built.objective)
     optimizer = built.recipe.training.optimizer().make(list(built.model.parameters()))
-    x = torch.rand(4, *facts["image_shape"]).round() if "levels" not in facts else torch.rand(4, 3, 64, 64)
+    x = torch.rand(4, *facts["image_shape"])
+    x = x if "levels" in facts else x.round()
     before = [p.clone() for p in built.model.parameters()]
     for index in range(2):
         noise = torch.randn(built.objective.num_samples, 4, built.model.noise_size)

@@ -67,6 +67,7 @@ def test_other_parts() -> None:
             "the ELBO (KL weight 4, KL warm-up, free bits of 2 nats)",
         ),
         ({"kind": "iwae", "num_samples": 16}, "IWAE (K = 16)"),
+        ({"kind": "dreg", "num_samples": 8}, "DReG (K = 8)"),
         ({"kind": "wake_sleep"}, "wake sleep"),
         ({}, ""),
     ],

@@ -68,6 +68,8 @@ def test_one_image_of_each_label() -> None:
     assert one_of_each(Images(9, labels=[4, 4, 1, 1, 9, 0, 0, 0, 0]), 3) == [0, 2, 4]
     assert one_of_each(Images(9, labels=9 * [4]), 3) == [0, 1, 2]
     assert one_of_each(Images(2), 3) == [0, 1]
+    assert one_of_each(Images(10_000), 4) == [0, 2500, 5000, 7500]
+    assert one_of_each(Images(7), 3) == [0, 2, 4]
 
 
 @torch.no_grad()

@@ -31,6 +31,12 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "channels_last": {"kind": "convolutional", "precision": "float32"},
     "initialized": {"kind": "convolutional", "normalization": "weight", "precision": "float32", "ema": 0.9},
+    "hamiltonian": {
+        "kind": "convolutional",
+        "normalization": "weight",
+        "precision": "float32",
+        "posterior": Factory("posterior", "hamiltonian", {"steps": 2, "tempering": "free"}),
+    },
     "batch_norm": {"kind": "convolutional", "normalization": "batch", "optimizer": Factory("optimizer", "adamw")},
 }
 
@@ -54,7 +60,7 @@ class _Failing(ToySplit):
 
 def _run(folder: Path, case: dict[str, Any], **options: Any):
     case = dict(case)
-    model = toy_model(case.pop("kind", "mlp"), **{k: case.pop(k) for k in ("normalization",) if k in case})
+    model = toy_model(case.pop("kind", "mlp"), **{k: case.pop(k) for k in ("normalization", "posterior") if k in case})
     result = run(folder, model, validation=ToySplit(11, 1), epochs=6.0, checkpoint_every=4, **case, **options)
     return result, weights(model)
 

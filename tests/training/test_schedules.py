@@ -40,6 +40,14 @@ def test_polynomial_at_known_points() -> None:
     assert Polynomial(power=0.5, final=0.2, steps=64).factor(48, RUN) == pytest.approx(0.2 + 0.8 * 0.5)
 
 
+def test_a_decay_by_epochs_has_one_rate_an_epoch() -> None:
+    schedule = Polynomial(power=0.9, staircase=True)
+    for epoch in range(10):
+        found = [schedule.factor(step, RUN) for step in range(10 * epoch, 10 * epoch + 10)]
+        assert found == pytest.approx([(1 - epoch / 10) ** 0.9] * 10)
+    assert Cosine(staircase=True).factor(59, RUN) == pytest.approx(0.5)
+
+
 def test_staircase_halves_at_the_epochs_of_the_published_recipe() -> None:
     schedule = Staircase(ratio=0.5, at_epochs=(800, 1600, 2400))
     run = RunLength(steps_per_epoch=300, total_steps=750_000)

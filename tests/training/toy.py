@@ -53,7 +53,13 @@ class ToySplit:
         return (self.pixels[index] > torch.rand(IMAGE_SHAPE, generator=generator, dtype=torch.float32)).float()
 
 
-def toy_model(kind: str = "mlp", *, likelihood: str = "bernoulli", **options: Any) -> Model:
+def toy_model(
+    kind: str = "mlp",
+    *,
+    likelihood: str = "bernoulli",
+    posterior: Factory = Factory("posterior", "diagonal"),
+    **options: Any,
+) -> Model:
     """A VAE with 3 latents whose weights depend on nothing but the arguments."""
     small: dict[str, Any] = {"hidden": (8,)} if kind == "mlp" else {"channels": (4, 6), "features": 8}
     with torch.random.fork_rng(devices=[]):
@@ -62,6 +68,7 @@ def toy_model(kind: str = "mlp", *, likelihood: str = "bernoulli", **options: An
             "latent_dim": 3,
             "encoder": Factory("encoder", kind, small | options),
             "decoder": Factory("decoder", kind, small | options),
+            "posterior": posterior,
             "likelihood": Factory("likelihood", likelihood),
         }
         return Factory("model", "vae", recipe)(image_shape=IMAGE_SHAPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from tightbound.report.exhibit import Exhibit
 from tightbound.report.latents import Chosen, along, as_array, between, choose, group_sizes
 from tightbound.report.ranking import units_by_use
 from tightbound.report.walk_grids import interpolation_grid, traversal_grid
+from tightbound.report.warps import PARTS, units_of
 
 MOST_USED = 10  # units of ``--dims`` without a value
 MOST_ROWS = 400  # of a picture
-_WORDS = ("active", "all")  # in place of units
+_WORDS = ("active", "all", "where", "what")  # in place of units
 _LISTED = 8  # indices that a file name takes
 
 
@@ -55,7 +57,8 @@ def write_traversal(
         path: the run.
         out: .png or .npz; None for the run's figures/.
         images: indices in the split, such as ``3,7,12,40``.
-        dims: indices of latent units; ``active`` for the ten that are used most, ``all`` for all, most used first.
+        dims: indices of latent units; ``active`` for the ten that are used most, ``all`` for all, most used first;
+            of a decoder that warps, ``where`` for those of the warp and ``what`` for the others.
         steps: S.
         split: of the images.
         data: other images than the run's own.
@@ -84,7 +87,7 @@ def write_traversal(
     name = "data" if data is not None else split or "test"
     if dims is not None:
         picture, std, epsilon = along(model, chosen, units, order, steps, seed, name)
-        exhibit = traversal_grid(picture)
+        exhibit = traversal_grid(replace(picture, part=dims if dims in PARTS else ""))
     else:
         assert chosen is not None
         picture, std, epsilon = between(model, chosen, steps, name)
@@ -134,7 +137,7 @@ def indices(option: str, text: str) -> list[int]:
         given = [int(part) for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
     except ValueError:
         words = _WORDS if option == "--dims" else ()
-        or_words = f", or {' or '.join(words)}" if words else ""
+        or_words = f", or {', '.join(words[:-1])} or {words[-1]}" if words else ""
         message = f"{option}: got {text!r}; expected whole numbers with commas, such as 3,7{or_words}"
         raise RecipeError(message, hint=nearest_hint(text, words)) from None
     twice = [value for value in given if given.count(value) > 1]
@@ -156,6 +159,8 @@ def _units(run: Run, model: Model, dims: str) -> tuple[list[int], str]:
     if dims in _WORDS:
         found = read_run(run.folder).main
         units, order = units_by_use({} if found is None else found.row, sizes)
+        if dims in PARTS:
+            return units_of(model, dims, units), order
         return (units if dims == "all" else units[:MOST_USED]), order
     units = indices("--dims", dims)
     check_range("--dims", units, sum(sizes), "latent units")

@@ -33,7 +33,7 @@ _FOLDERS = ("static_mnist", "binarized_mnist", "BinaryMNIST")
 
 @register("data", "static_mnist")
 class StaticMnist(DataSet):
-    """MNIST binarized once: 50,000 / 10,000 / 10,000 of 28 × 28, pixels 0 and 1, in its own order, without labels.
+    """MNIST binarized once: 50,000 / 10,000 / 10,000 of 28 × 28, pixels 0 and 1, without labels; test sorted by digit.
 
     H. Larochelle and I. Murray, The neural autoregressive distribution estimator, 2011.
     """

@@ -27,6 +27,7 @@ class Bernoulli(Likelihood):
     """
 
     data_kind: ClassVar[str] = "binary"
+    takes_logits: ClassVar[bool] = True
 
     def __init__(self, image_shape: tuple[int, int, int], *, beta_nll: Beta | None = None) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ class Binomial(Likelihood):
     """
 
     data_kind: ClassVar[str] = "levels"
+    takes_logits: ClassVar[bool] = True
 
     def __init__(self, image_shape: tuple[int, int, int], *, levels: Annotated[int, Ge(1)] = 255) -> None:
         super().__init__()

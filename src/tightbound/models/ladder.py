@@ -19,12 +19,13 @@ from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, 
 from tightbound.networks.blocks import BlockStyle, Order
 from tightbound.networks.ladder import BottomUp, Moments, Output, Stem, TopDown
 from tightbound.networks.layers import Activation, Normalization, Positive, Style
-from tightbound.numerics import Gaussian, soft_clamp, standard_normal_log_prob
+from tightbound.numerics import Gaussian, call_detached, soft_clamp, standard_normal_log_prob
 from tightbound.registry import Factory, Nested, register
 
 _LOG_SCALE_RANGE = (-8.0, 5.0)
 
 Natural = Annotated[int, Ge(0)]
+_Proposed = tuple[list[Tensor], list[Tensor], list[tuple[Gaussian, Gaussian] | None], Tensor | None]
 
 
 @register("model", "ladder")
@@ -140,6 +141,9 @@ class Ladder(Model):
         self.noise_size = self.groups[-1].slice.stop
         set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
         self.capabilities = style.style.capabilities | {"gaussian", "factorized"}
+        # ``stop_density`` makes maps again: dropout would drop others, and batch statistics would move each time.
+        if dropout == 0 and "batch_dependent" not in self.capabilities:
+            self.capabilities |= {"stop_density"}
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Encoding:
         """d_1 … d_L of images, the bottom first."""
@@ -162,24 +166,18 @@ class Ladder(Model):
         """K independent weighted posterior samples of each image; see ``Model.draw``.
 
         Raises:
-            ValueError: ``stop_density``, or noise of another shape.
+            ValueError: ``stop_density`` with dropout or batch statistics, or noise of another shape.
         """
-        if stop_density:
-            raise ValueError("a ladder's density through detached weights is not to be had")
+        if stop_density and "stop_density" not in self.capabilities:
+            raise ValueError(
+                "stop_density: expected a ladder without dropout and batch statistics, since maps are made again and "
+                "have to be the same; use dropout=0 and normalization='weight', 'group' or 'none'"
+            )
         encoding = self.encode(x) if encoding is None else encoding
         noise = self.noise_for(x, num_samples, noise, generator)
-        shape = noise.shape
-        latents, ratios, densities = [], [], []
-        above = None
-        for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
-            p = self._prior(layer, above, shape[:2])
-            q = self._posterior(layer, encoding.features[layer], above, p, shape[:2])
-            z, log_q = q.sample_and_log_prob(noise[..., group.slice])
-            latents.append(z.unflatten(-1, group.shape))
-            ratios.append(p.log_prob(z) - log_q)
-            densities.append((q, p))
-            above = self._down(layer, latents[-1], above)
-        params = self._params(above, shape[:2])
+        propose = self._propose_stopped if stop_density else self._propose
+        latents, ratios, densities, above = propose(encoding.features, noise)
+        params = self._params(above, noise.shape[:2])
         return Draw(
             latents=tuple(latents),
             log_likelihood=self.likelihood.log_prob(x, params),
@@ -188,6 +186,17 @@ class Ladder(Model):
             densities=tuple(densities),
             surrogate=self.likelihood.surrogate(x, params),
         )
+
+    def forward(
+        self, features: tuple[Tensor, ...], latents: tuple[Float[Tensor, "K B _ _ _"], ...]
+    ) -> tuple[Float[Tensor, "K B"], ...]:
+        """log q(z_i | z_>i, x) of any latents (K, B, z, H, W), the top first, at the features of ``encode``."""
+        found, above, rows = [], None, latents[0].shape[:2]
+        for layer, z in zip(reversed(range(self.num_layers)), latents, strict=True):
+            q = self._posterior(layer, features[layer], above, self._prior_if_merged(layer, above, rows), rows)
+            found.append(q.log_prob(z.flatten(2)))
+            above = self._down(layer, z, above) if layer else None
+        return tuple(found)
 
     def log_prior(self, epsilon: Float[Tensor, "*rows E"], encoding: Encoding | None = None) -> Float[Tensor, "*rows"]:
         """Standard normal: z_i = μ_p(z_>i) + σ_p(z_>i) ε_i."""
@@ -289,6 +298,43 @@ class Ladder(Model):
         params = self._params(above, (1, num_images)).squeeze(0)
         return PixelDistribution(self.likelihood, params)
 
+    def _propose(self, features: tuple[Tensor, ...], noise: Tensor) -> _Proposed:
+        """Samples, log p − log q and (q, p) of each layer, the top first, and the last maps."""
+        latents, ratios, densities = [], [], []
+        above, rows = None, noise.shape[:2]
+        for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
+            p = self._prior(layer, above, rows)
+            q = self._posterior(layer, features[layer], above, p, rows)
+            z, log_q = q.sample_and_log_prob(noise[..., group.slice])
+            latents.append(z.unflatten(-1, group.shape))
+            ratios.append(p.log_prob(z) - log_q)
+            densities.append((q, p))
+            above = self._down(layer, latents[-1], above)
+        return latents, ratios, densities, above
+
+    def _propose_stopped(self, features: tuple[Tensor, ...], noise: Tensor) -> _Proposed:
+        """The same numbers, with maps that are made three times, as a weight between layers serves p and q alike.
+
+        z = T(noise; φ) are all layers' samples, φ whatever they depend on. Then log w = log p_θ(x, z) − log q_φ'(z | x)
+        with z, the whole of it, between T and the densities, and φ' = φ detached. First T is made, whose maps give
+        the next sample; then log q_φ' at z, by ``forward``; then log p_θ at z. What a weight does in T and in log p_θ
+        thus adds up, and all that reaches T comes through ``latents``, from every density of the layers below too, and
+        through each of them once: the samples below were made of tensors before them.
+        """
+        latents: list[Tensor] = []
+        above, rows = None, noise.shape[:2]
+        for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
+            q = self._posterior(layer, features[layer], above, self._prior_if_merged(layer, above, rows), rows)
+            z = q.sample(noise[..., group.slice]).unflatten(-1, group.shape)
+            latents.append(z.view_as(z))
+            above = self._down(layer, z, above) if layer else None
+        log_q = call_detached(self, tuple(maps.detach() for maps in features), tuple(latents))
+        ratios, above = [], None
+        for layer, z, log_q_z in zip(reversed(range(self.num_layers)), latents, log_q, strict=True):
+            ratios.append(self._prior(layer, above, rows).log_prob(z.flatten(2)) - log_q_z)
+            above = self._down(layer, z, above)
+        return latents, ratios, [None] * self.num_layers, above
+
     def _descend(self, epsilon: Tensor, given: Mapping[int, Tensor] | None = None) -> tuple[list[Tensor], Tensor]:
         """Latents (N, z, H, W), the top first, and the last maps at flat coordinates (N, E)."""
         latents, above = [], None
@@ -312,14 +358,21 @@ class Ladder(Model):
         mean = torch.zeros(self.groups[0].slice.stop, dtype=like.dtype, device=like.device)
         return Gaussian(mean, torch.ones_like(mean))
 
+    def _prior_if_merged(self, layer: int, above: Tensor | None, rows: tuple[int, ...]) -> Gaussian | None:
+        """p(z_i | z_>i) where q is made of it."""
+        return self._prior(layer, above, rows) if self.by_precision and above is not None else None
+
     def _posterior(
-        self, layer: int, features: Tensor, above: Tensor | None, p: Gaussian, rows: tuple[int, ...]
+        self, layer: int, features: Tensor, above: Tensor | None, p: Gaussian | None, rows: tuple[int, ...]
     ) -> Gaussian:
-        """q(z_i | z_>i, x): (K, B, units), at the top (B, units)."""
+        """q(z_i | z_>i, x): (K, B, units), at the top (B, units). p where it is made of it, which may else be None."""
         network = self.inference[layer]
         if above is None or self.by_precision:
             own = self._gaussian(network(features))
-            return own if above is None else _product(own, p)
+            if above is None:
+                return own
+            assert p is not None
+            return _product(own, p)
         expanded = features.expand(rows[0], *features.shape).flatten(0, 1)
         return self._gaussian(network(expanded, above).unflatten(0, rows))
 

@@ -25,9 +25,10 @@ from tightbound.core import (
 )
 from tightbound.errors import RecipeError
 from tightbound.likelihoods import Gaussian as GaussianLikelihood
+from tightbound.models.warps import check_warp
 from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, set_batch_norm
 from tightbound.numerics import Gaussian as GaussianValue
-from tightbound.numerics import standard_normal_log_prob
+from tightbound.numerics import gradient, standard_normal_log_prob
 from tightbound.registry import Factory, Nested, register
 
 
@@ -77,7 +78,8 @@ class VAE(Model):
             latent_dim=latent_dim, image_shape=image_shape, out_channels=self.likelihood.out_channels
         )
         if "follows_target" in self.posterior.capabilities:
-            _check_potential(self.decoder, self.prior)
+            _check_potential(self.decoder, self.prior, latent_dim)
+        check_warp(self.decoder, self.posterior, self.likelihood)
         set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
         self.noise_size = self.posterior.noise_size
         self.groups = (LatentGroup(slice(0, latent_dim), (latent_dim,)),)
@@ -229,8 +231,8 @@ def _check_pseudo_inputs(encoder: Encoder | None, posterior: Posterior) -> None:
             )
 
 
-def _check_potential(decoder: nn.Module, prior: Prior) -> None:
-    """Refuses parts of log p(x, z) that are no function of one image's z, which a Hamiltonian posterior follows."""
+def _check_potential(decoder: nn.Module, prior: Prior, latent_dim: int) -> None:
+    """Refuses parts of log p(x, z) that are no function of one image's z, or that no one can differentiate twice."""
     for name, part in (("decoder", decoder), ("prior", prior)):
         if "batch_dependent" in getattr(part, "capabilities", ()):
             raise RecipeError(
@@ -243,3 +245,18 @@ def _check_potential(decoder: nn.Module, prior: Prior) -> None:
                 f"model.{name}: dropout makes each step of a Hamiltonian posterior follow another log p(x, z)",
                 hint="leave out dropout, or use another posterior",
             )
+    if prior.pseudo_inputs is None:
+        _check_slope(prior, latent_dim)
+
+
+def _check_slope(prior: Prior, latent_dim: int) -> None:
+    """Tries the gradient of a prior's density, which may be a flow of another library."""
+    try:
+        gradient(prior.log_prob, torch.zeros(1, 1, latent_dim))
+    except RuntimeError as error:
+        if "functorch" not in str(error) and "setup_context" not in str(error):
+            raise
+        raise RecipeError(
+            "model.prior: it makes its own gradients, as zuko's BPF and CNF do; a Hamiltonian posterior needs others",
+            hint="use MAF or NSF, or another posterior",
+        ) from error

@@ -7,6 +7,7 @@ from tightbound.networks.mlp import MLPDecoder, MLPEncoder
 from tightbound.networks.network import Decoder, Encoder, Network
 from tightbound.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
 from tightbound.networks.skip_mlp import SkipMLPDecoder, SkipMLPEncoder
+from tightbound.networks.spatial import SpatialTransformer
 
 __all__ = [
     "ConvolutionalDecoder",
@@ -23,5 +24,6 @@ __all__ = [
     "ResidualEncoder",
     "SkipMLPDecoder",
     "SkipMLPEncoder",
+    "SpatialTransformer",
     "initialize_from_data",
 ]

@@ -1,5 +1,6 @@
 """Free functions and value types of tensors: no state, no modules, no knowledge of models."""
 
+from tightbound.numerics.detached import call_detached
 from tightbound.numerics.gaussian import Gaussian, standard_normal_log_prob
 from tightbound.numerics.gradients import gradient
 from tightbound.numerics.hamiltonian import (
@@ -39,6 +40,7 @@ __all__ = [
     "Phase",
     "acceptance_of",
     "advance",
+    "call_detached",
     "energy",
     "evaluation_noise",
     "generator_for",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor
@@ -14,7 +13,7 @@ from tightbound.core import Posterior, Proposal, Target
 from tightbound.errors import RecipeError
 from tightbound.flows import Steps
 from tightbound.networks.head import Head, HeadNormalization
-from tightbound.numerics import Gaussian
+from tightbound.numerics import Gaussian, call_detached
 from tightbound.registry import Factory, Nested, register
 
 
@@ -87,8 +86,7 @@ class FlowPosterior(Posterior):
         start, log_q, _ = self.start.propose(features, num_samples, noise=noise)
         z, log_det = self.flow(start, self._seen(features))
         if stop_density:
-            weights = {name: value.detach() for name, value in self.state_dict(keep_vars=True).items()}
-            return Proposal(z, torch.func.functional_call(self, weights, (features.detach(), z)), None)
+            return Proposal(z, call_detached(self, features.detach(), z), None)
         return Proposal(z, log_q - log_det, None)
 
     def forward(self, features: Float[Tensor, "B F"], z: Float[Tensor, "K B D"]) -> Float[Tensor, "K B"]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Annotated, Literal
 
+import torch
+from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor
 
 from tightbound.core import Posterior, Proposal, Target
+from tightbound.errors import RecipeError
 from tightbound.networks.head import Head, HeadNormalization
 from tightbound.numerics import Gaussian, num_strictly_lower, soft_clamp, unit_lower
 from tightbound.registry import register
 
 # Far outside anything a trained posterior needs, near enough that exp() stays finite in float32.
 _LOG_SCALE_RANGE = (-12.0, 8.0)
+
+MeanBound = Literal["none", "tanh"]
 
 
 class GaussianPosterior(Posterior):
@@ -25,6 +31,12 @@ class GaussianPosterior(Posterior):
         log_scale_offset: added to the log-scales, −3 in the published IAF recipe: it narrows q at the start, and
             enters the sample and its density alike.
         normalization: of the affine map to means and log-scales.
+        mean_bound: "tanh" keeps the means of the bounded units in (−1, 1); q stays the Gaussian that it says it is, and
+            samples reach beyond.
+        bounded_units: how many units, the last ones, are bounded; None for all.
+
+    Raises:
+        RecipeError: bounded units without a bound, or more than there are.
     """
 
     def __init__(
@@ -33,8 +45,12 @@ class GaussianPosterior(Posterior):
         latent_dim: int,
         log_scale_offset: float = 0.0,
         normalization: HeadNormalization = "none",
+        mean_bound: MeanBound = "none",
+        bounded_units: int | None = None,
     ) -> None:
         super().__init__()
+        _check_bound(latent_dim, mean_bound, bounded_units)
+        self.bounded_units = 0 if mean_bound == "none" else bounded_units or latent_dim
         self.noise_size = latent_dim
         self.latent_dim = latent_dim
         self.log_scale_offset = log_scale_offset
@@ -63,6 +79,9 @@ class GaussianPosterior(Posterior):
 
     def _mean_and_scale(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mean, raw = self.moments(features).chunk(2, dim=-1)
+        if self.bounded_units:
+            free, bounded = mean.split((self.latent_dim - self.bounded_units, self.bounded_units), dim=-1)
+            mean = torch.cat((free, bounded.tanh()), dim=-1)
         return mean, soft_clamp(raw + self.log_scale_offset, *_LOG_SCALE_RANGE).exp()
 
 
@@ -75,6 +94,8 @@ class Diagonal(GaussianPosterior):
         latent_dim: D.
         log_scale_offset: added to log σ.
         normalization: of the affine map from features to μ and log σ: ``"weight"``, ``"batch"`` or ``"none"``.
+        mean_bound: ``"tanh"`` keeps the means of the last units in (−1, 1); q is the Gaussian of these means.
+        bounded_units: how many these are; None for all. Under a decoder that warps, as many as its warp has.
     """
 
     capabilities = frozenset({"gaussian", "factorized", "stop_density"})
@@ -86,8 +107,10 @@ class Diagonal(GaussianPosterior):
         *,
         log_scale_offset: float = 0.0,
         normalization: HeadNormalization = "none",
+        mean_bound: MeanBound = "none",
+        bounded_units: Annotated[int, Ge(1)] | None = None,
     ) -> None:
-        super().__init__(feature_dim, latent_dim, log_scale_offset, normalization)
+        super().__init__(feature_dim, latent_dim, log_scale_offset, normalization, mean_bound, bounded_units)
 
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
         """q(z | x), (B, D)."""
@@ -107,6 +130,8 @@ class FullCovariance(GaussianPosterior):
         latent_dim: D.
         log_scale_offset: added to log σ.
         normalization: of the affine map from features to μ and log σ: ``"weight"``, ``"batch"`` or ``"none"``.
+        mean_bound: ``"tanh"`` keeps the means of the last units in (−1, 1); q is the Gaussian of these means.
+        bounded_units: how many these are; None for all. Under a decoder that warps, as many as its warp has.
     """
 
     capabilities = frozenset({"gaussian", "stop_density"})
@@ -118,8 +143,10 @@ class FullCovariance(GaussianPosterior):
         *,
         log_scale_offset: float = 0.0,
         normalization: HeadNormalization = "none",
+        mean_bound: MeanBound = "none",
+        bounded_units: Annotated[int, Ge(1)] | None = None,
     ) -> None:
-        super().__init__(feature_dim, latent_dim, log_scale_offset, normalization)
+        super().__init__(feature_dim, latent_dim, log_scale_offset, normalization, mean_bound, bounded_units)
         self.correlations = Head(feature_dim, num_strictly_lower(latent_dim), zero=True)
 
     def base(self, features: Float[Tensor, "B F"]) -> Gaussian:
@@ -127,3 +154,19 @@ class FullCovariance(GaussianPosterior):
         mean, scale = self._mean_and_scale(features)
         entries = self.correlations(features) / self.latent_dim**0.5
         return Gaussian(mean, scale_tril=scale.unsqueeze(-1) * unit_lower(entries, self.latent_dim))
+
+
+def _check_bound(latent_dim: int, mean_bound: MeanBound, bounded_units: int | None) -> None:
+    if bounded_units is None:
+        return
+    if mean_bound == "none":
+        raise RecipeError(
+            "model.posterior.bounded_units: it has no effect without a bound",
+            hint="use model.posterior.mean_bound=tanh, or leave it out",
+        )
+    if bounded_units > latent_dim:
+        raise RecipeError(
+            f"model.posterior.bounded_units: got {bounded_units}; expected at most {latent_dim}, as there are no more "
+            "latent units",
+            hint=f"use at most {latent_dim}",
+        )

@@ -101,8 +101,10 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
                 raise RecipeError(
                     f"objective {recipe.objective.kind!r} as configured needs {_WHAT_IT_MEANS[capability]}; "
                     f"{part if component is not None else 'model'} {kind!r} is not",
-                    hint=_way_out(recipe, capability) + part,
+                    hint=_way_out(recipe, capability, part if component is not None else "model"),
                 )
+    if objective.separates_samples:
+        _check_separate(recipe, model)
     if not objective.uses_surrogate and model.likelihood.has_surrogate:
         likelihood = recipe.model.options.get("likelihood")
         family, part = ("model", recipe.model) if likelihood is None else ("likelihood", likelihood)
@@ -114,10 +116,28 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
         )
 
 
-def _way_out(recipe: Recipe, capability: str) -> str:
-    """What to change in an objective that needs too much."""
+def _check_separate(recipe: Recipe, model: Model) -> None:
+    """Refuses batch statistics over samples: those of an encoder are over images, and do no harm."""
+    for name in ("decoder", "prior"):
+        part = getattr(model, name, None)
+        if part is not None and "batch_dependent" in part.capabilities:
+            raise RecipeError(
+                f"objective {recipe.objective.kind!r} needs weights of samples that do not depend on each other; "
+                f"{name} {recipe.model.options[name].kind!r} has batch statistics over all of them",
+                hint=f"use objective=iwae, or normalization: weight or group in model.{name}",
+            )
+
+
+def _way_out(recipe: Recipe, capability: str, part: str) -> str:
+    """What to change where an objective needs too much."""
+    if capability == "stop_density":
+        ways = {
+            "posterior": "a Gaussian posterior, or flows that have an inverse, such as iaf, without batch statistics",
+            "model": "model.dropout=0 and model.normalization=weight or group",
+        }
+        return f"use objective=elbo or iwae, or {ways[part]}"
     analytic = capability == "gaussian" and recipe.objective.options.get("kl") == "analytic"
-    return ("set objective.kl=auto" if analytic else "change the objective's keys") + ", or choose another "
+    return ("set objective.kl=auto" if analytic else "change the objective's keys") + f", or choose another {part}"
 
 
 def _make(path: str, factory: Callable[[], Any]) -> Any:

@@ -118,6 +118,8 @@ def find_evaluation(run: Run, settings: Factory) -> dict[str, Any] | None:
         "images": evaluated,
         "checkpoint": run.checkpoint(options["checkpoint"]),
     }
+    if options.get("precision", "float32") != "float32":
+        wanted["precision"] = options["precision"]
     if "simulated" in options:
         wanted["simulated"] = options["simulated"] or min(evaluated, MOST_SIMULATED)
     return next((row for row in run.evaluations() if identity(row) == wanted), None)

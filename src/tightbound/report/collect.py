@@ -28,13 +28,15 @@ from tightbound.report.latents import (
     generated_rows,
     group_sizes,
     one_of_each,
+    spread_over,
 )
 from tightbound.report.layer_arrays import Layers
 from tightbound.report.layers import collect_layers
-from tightbound.report.pictures import Array, Pictures, RankedImages, Traversal
+from tightbound.report.pictures import Array, Pictures, RankedImages
 from tightbound.report.ranking import units_by_use
 from tightbound.report.realism import nearest_distance
 from tightbound.report.run_folder import Evaluation, Row
+from tightbound.report.warps import collect_warps
 
 RECONSTRUCTED = 16
 RANKED = 8
@@ -74,13 +76,13 @@ def collect_pictures(
         drawn = Pictures(as_array(samples), as_array(means))
         row = {} if evaluation is None else evaluation.row
         if split is None or len(split) == 0:
-            traversed = _traverse(model, None, row, seed, split_name)
+            walked = _walked(model, None, None, row, seed, split_name)
             generated = generated_rows(model, PIPED, seed)
-            return replace(drawn, generated=generated, traversal=traversed, layers=_layers(model, None, seed))
+            return replace(drawn, generated=generated, layers=_layers(model, None, seed), **walked)
         if row.get("split") != split_name:
             evaluation = None  # its image indices are of another split
         pixel_seed = seed if evaluation is None else int(row.get("seed") or 0)
-        shown = split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
+        shown = _shown(split, pixel_seed)
         reconstructions, uncertainty = _reconstruct(model, shown, seed)
         best, worst = _rank(split, evaluation, pixel_seed)
         sample_distance, reconstruction_distance = _distances(model, split, means, seed, pixel_seed)
@@ -122,22 +124,36 @@ def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: 
         "encoded": encoded_rows(model, chosen, seed, spread),
         "generated": generated_rows(model, PIPED, seed, spread),
         "interpolation": walk,
-        "traversal": _traverse(model, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
+        **_walked(model, chosen, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
         "codes": codes,
         "correlations": correlations,
         "carried": carried_far(model, flown, seed, split_name),
     }
 
 
-def _traverse(model: Model, chosen: Chosen | None, row: Row, seed: int, split_name: str) -> Traversal:
+def _walked(
+    model: Model, chosen: Chosen | None, start: Chosen | None, row: Row, seed: int, split_name: str
+) -> dict[str, Any]:
+    """Walks along the units that are used most, from an image; of a decoder that warps, along each of its parts."""
     units, order = units_by_use(row, group_sizes(model))
-    return along(model, chosen, units[:TRAVERSED], order, _steps(model), seed, split_name)[0]
+    steps = _steps(model)
+    warps = collect_warps(model, chosen, start, units, order, steps, seed, split_name)
+    if warps is not None:
+        return {"warps": warps}
+    return {"traversal": along(model, start, units[:TRAVERSED], order, steps, seed, split_name)[0]}
 
 
 def _steps(model: Model) -> int:
     """Images along a side: fewer where they are large, for the bytes of the page."""
     width = model.image_shape[-1]
     return 10 if width <= 32 else 8 if width <= 64 else 5
+
+
+def _shown(split: ImageSource, pixel_seed: int) -> Tensor:
+    """The first images; where they have no labels, and may be sorted, some spread over the split."""
+    if split.labels is not None:
+        return split.fixed(0, min(RECONSTRUCTED, len(split)), pixel_seed)
+    return torch.cat([split.fixed(i, i + 1, pixel_seed) for i in spread_over(split, RECONSTRUCTED)])
 
 
 @contextmanager

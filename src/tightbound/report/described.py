@@ -11,11 +11,13 @@ Section = Mapping[str, Any]
 
 _KINDS = {
     "bernoulli": "Bernoulli",
+    "dreg": "DReG",
     "elbo": "the ELBO",
     "full_covariance": "full-covariance",
     "gaussian": "Gaussian",
     "hamiltonian": "Hamiltonian",
     "iwae": "IWAE",
+    "stl": "STL",
     "vae": "VAE",
 }
 _WHOLE = {"vamp": "VampPrior"}  # names that need no noun

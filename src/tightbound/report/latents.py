@@ -84,12 +84,22 @@ def choose(model: Model, split: ImageSource, index: Sequence[int], seed: int, pi
 
 
 def one_of_each(split: ImageSource, number: int) -> list[int]:
-    """Indices of the first images of different labels; of the first images, where labels are missing or too few."""
-    if split.labels is not None:
-        _, first = np.unique(split.labels.cpu().numpy(), return_index=True)
-        if len(first) >= number:
-            return sorted(first.tolist())[:number]
+    """Indices of the first images of different labels; of the first images, where there are too few labels.
+
+    Without labels they are spread over the split, which may be sorted by what it shows, as static MNIST is.
+    """
+    if split.labels is None:
+        return spread_over(split, number)
+    _, first = np.unique(split.labels.cpu().numpy(), return_index=True)
+    if len(first) >= number:
+        return sorted(first.tolist())[:number]
     return list(range(min(number, len(split))))
+
+
+def spread_over(split: ImageSource, number: int) -> list[int]:
+    """Indices at equal distances, the first image among them; all of fewer images."""
+    number = min(number, len(split))
+    return [i * len(split) // number for i in range(number)]
 
 
 def encoded_rows(model: Model, chosen: Chosen, seed: int, spread: Array) -> Pipeline:
@@ -133,6 +143,11 @@ def generated_rows(model: Model, number: int, seed: int, spread: Array | None = 
         group_sizes(model),
         samples=as_array(pixels.sample(generator)),
     )
+
+
+def prior_rows(model: Model, seed: int, number: int = 5) -> Tensor:
+    """z (n, D) of the samples of the prior that ``generated_rows`` shows, of a model of one latent group."""
+    return model.latents_at(model.sample_prior(number, _generator(model, seed, "report prior samples")))[0]
 
 
 def units_shown(spread: Array) -> Array:

@@ -31,6 +31,7 @@ from tightbound.report.tables import evaluation_table, headlines, quantity
 from tightbound.report.units import unit_bars
 from tightbound.report.walk_grids import walks
 from tightbound.report.warnings import findings
+from tightbound.report.warp_pictures import warp_exhibits
 from tightbound.report.weights import weight_histograms
 
 
@@ -78,6 +79,7 @@ def sections_of(run: Run, pictures: Pictures | None) -> list[Section]:
         Section("What the model draws", (*sample_grids(pictures), *_cooled(layered))),
         Section("What it makes of held-out images", _known([reconstruction_rows(pictures)])),
         Section("What each layer does", _of_layers(layered)),
+        Section("What is seen, and where", tuple(warp_exhibits(None if pictures is None else pictures.warps))),
         Section("What the latent space holds", tuple(walks(pictures))),
         Section("Most and least likely images", tuple(extreme_images(pictures, quantity(row)))),
         Section("How tight the bound is", _known([bounds(run), bound_against_k(run.main)])),

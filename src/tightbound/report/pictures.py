@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from tightbound.report.layer_arrays import Layers
+    from tightbound.report.warp_arrays import Warps
 
 Array = NDArray[Any]
 
@@ -94,6 +95,7 @@ class Traversal:
         order: in words, how the units are sorted.
         held_at: in words, where the other units are.
         layers: (n), of a ladder the layer of each unit, else None.
+        part: of the latents, where they have several: ``"where"`` or ``"what"``.
     """
 
     means: Array
@@ -101,6 +103,7 @@ class Traversal:
     order: str
     held_at: str
     layers: Array | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +182,7 @@ class Pictures:
         correlations: of a posterior that is not factorized.
         carried: samples of a posterior that is no Gaussian, beside those of the Gaussian that it starts from.
         layers: of a ladder of several layers.
+        warps: of a decoder that warps; its walks are then in place of ``traversal``.
     """
 
     samples: Array
@@ -199,3 +203,4 @@ class Pictures:
     correlations: Correlations | None = None
     carried: Carried | None = None
     layers: Layers | None = None
+    warps: Warps | None = None

@@ -93,8 +93,8 @@ def _caption(course: Course, cut: str) -> str:
         else "where Hamiltonian Monte Carlo leads from a sample of the posterior"
     )
     return (
-        f"Images of the {course.split} set (numbers on the left), and the mean of every pixel{cut} decoded {goes}, after "
-        f"so many of {plural(course.steps, 'step')}. On the right: what the leapfrog changes of the energy (nats), and "
-        f"the probability with which a Metropolis test would accept that; {fixed(float(course.acceptance.mean()))} on "
-        "average."
+        f"Images of the {course.split} set (numbers on the left), and the mean of every pixel{cut} decoded {goes}, "
+        f"after so many of {plural(course.steps, 'step')}. On the right: what the leapfrog changes of the energy "
+        "(nats), and the probability with which a Metropolis test would accept that; "
+        f"{fixed(float(course.acceptance.mean()))} on average."
     )

@@ -107,9 +107,10 @@ def traversal_grid(picture: Traversal) -> Exhibit:
         write(axes, labels + wide / 2, _MARGIN + tall + 23, "standard deviations of the prior")
         write(axes, 8, _MARGIN + tall / 2, "latent unit", rotation=90)
 
+    of = f" of {picture.part}" if picture.part else ""
     caption = (
-        f"Each row moves one latent unit from {MINUS}3 to 3 standard deviations of the prior and leaves the others at "
-        f"{picture.held_at}; shown is the mean of every pixel{cut_note(picture.means)}. Units are counted from 0"
+        f"Each row moves one latent unit{of} from {MINUS}3 to 3 standard deviations of the prior and leaves the others "
+        f"at {picture.held_at}; shown is the mean of every pixel{cut_note(picture.means)}. Units are counted from 0"
         + ("" if picture.layers is None else ", those of the top layer first")
         + (f"; {picture.order}." if picture.order else ".")
         + ("" if picture.layers is None else _OF_LAYERS)
@@ -117,7 +118,8 @@ def traversal_grid(picture: Traversal) -> Exhibit:
     alt = f"{plural(rows, 'row')} of {plural(columns, 'image')}. {caption}"
     size = (WIDTH, (_MARGIN + tall + _FOOT) / POINTS)
     png_width = round(canvas.shape[1] * WIDTH * POINTS / wide)
-    return composed("traversal", "Along one latent unit", caption, alt, draw, size=size, png_width=png_width)
+    name = "traversal" + (f"_{picture.part}" if picture.part else "")
+    return composed(name, f"Along one latent unit{of}", caption, alt, draw, size=size, png_width=png_width)
 
 
 def walks(pictures: Pictures | None) -> list[Exhibit]:

@@ -77,6 +77,7 @@ class _Until(Schedule):
     epochs: Annotated[float, Gt(0)] | None = None
     steps: Annotated[int, Gt(0)] | None = None
     final: Annotated[float, Ge(0), Le(1)] = 0.0
+    staircase: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,6 +86,8 @@ class _Until(Schedule):
 
     def decay(self, step: int, run: RunLength) -> float:
         """final + (1 − final)·shape(progress), progress in [0, 1]."""
+        if self.staircase:
+            step -= step % run.steps_per_epoch
         start, end = self._warm_up(run), self._end(run)
         progress = min(max((step - start) / max(end - start, 1), 0.0), 1.0)
         return self.final + (1 - self.final) * self.shape(progress)
@@ -110,6 +113,7 @@ class Cosine(_Until):
         epochs: when the decay ends, in epochs from the first step; or
         steps: in steps. None of the two: at the end of the run.
         final: the factor that is reached, and kept from then on.
+        staircase: hold the factor constant within an epoch, as at its first step.
     """
 
     def shape(self, progress: float) -> float:
@@ -128,6 +132,7 @@ class Polynomial(_Until):
         epochs: when the decay ends, in epochs from the first step; or
         steps: in steps. None of the two: at the end of the run.
         final: the factor that is reached, and kept from then on.
+        staircase: hold the factor constant within an epoch, as at its first step.
         power: the exponent.
     """
 
