@@ -68,7 +68,8 @@ class ELBO(Objective):
     def __call__(self, draw: Draw, step: Step) -> Loss:
         """The loss of one batch, nats per image."""
         log_likelihood = draw.log_likelihood if draw.surrogate is None else draw.surrogate
-        beta = torch.as_tensor(self.beta, dtype=log_likelihood.dtype, device=log_likelihood.device)
+        # Made on the device: sending it there would have the host wait.
+        beta = torch.full((), self.beta, dtype=log_likelihood.dtype, device=log_likelihood.device)
         if self.warm_up is not None:
             beta = beta * self.warm_up(step).to(beta)
         kl = draw.kl

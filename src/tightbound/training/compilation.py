@@ -1,4 +1,4 @@
-"""Compiling the training step, and going on without where that fails."""
+"""Compiling and capturing the training step, and going on without where that fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tightbound.core import Loss, Step
+from tightbound.errors import RecipeError
+from tightbound.training.capture import CapturedStep
 
 # Compiling a small step takes about half a minute on a processor; at some 10 ms a step saved, this many repay it.
 COMPILE_STEPS = 3000
@@ -28,6 +30,19 @@ def resolve_compile(wanted: str | bool, device: str, total_steps: int) -> tuple[
     return True, f"compile: on, as {total_steps:,} steps repay it; the first step takes longer"
 
 
+def resolve_cuda_graph(wanted: str | bool, device: str) -> bool:
+    """Whether the step is replayed as one CUDA graph. ``auto``: wherever there is a GPU that has them.
+
+    Raises:
+        RecipeError: asked for on another device.
+    """
+    if wanted is True and device != "cuda":
+        raise RecipeError(
+            f"training.cuda_graph: got true; the device is {device}", hint="leave it at auto, or give --device cuda"
+        )
+    return device == "cuda" and bool(wanted)
+
+
 def has_compiler(device: str) -> bool:
     """Whether what torch.compile calls is there: a C++ compiler for the processor, Triton for a GPU."""
     if device == "cuda":
@@ -37,44 +52,66 @@ def has_compiler(device: str) -> bool:
 
 
 class ForwardBackward:
-    """Loss and gradients of one batch, compiled if asked; eager from the first step on if compilation fails there.
+    """Loss and gradients of one batch: compiled if asked, captured in a CUDA graph if asked.
+
+    Both are tried on the first batch, from which nothing remains but the code: batch statistics and random states are
+    as before, and where one of them fails, training goes on without it.
 
     Args:
         module: the training step.
         compiled: whether to compile it.
-        warn: called with one line if compilation fails.
+        cuda_graph: whether to replay it as one CUDA graph.
+        warn: called with one line if either fails.
     """
 
-    def __init__(self, module: nn.Module, *, compiled: bool, warn: Callable[[str], None]) -> None:
-        self.compiled = compiled
+    def __init__(
+        self, module: nn.Module, *, compiled: bool, cuda_graph: bool = False, warn: Callable[[str], None]
+    ) -> None:
+        self.compiled, self.cuda_graph = compiled, cuda_graph
         self._module = self._eager = module
+        self._captured: CapturedStep | None = None
         self._warn = warn
-        self._first = compiled
+        self._first = True
 
     def __call__(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
         """The loss; gradients are added to the parameters'."""
-        if not self._first:
-            return self._run(x, noise, step)
-        self._first = False
+        if self._first:
+            self._first = False
+            self._prepare(x, noise, step)
+        return self._run(x, noise, step) if self._captured is None else self._captured(x, noise, step)
+
+    def _prepare(self, x: Tensor, noise: Tensor, step: Step) -> None:
+        if self.compiled:
+            self.compiled = self._attempt("compilation", self._compile, x, noise, step)
+            self._module = self._module if self.compiled else self._eager
+        if self.cuda_graph:
+            self.cuda_graph = self._attempt("the capture of a CUDA graph", self._capture, x, noise, step)
+
+    def _attempt(self, what: str, action: Callable[..., None], x: Tensor, noise: Tensor, step: Step) -> bool:
         kept = [buffer.clone() for buffer in self._eager.buffers()]
         try:
-            return self._compile_and_run(x, noise, step)
+            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+                action(x, noise, step)
         except (
             Exception
         ) as error:  # compilers' errors have no common type; one of the step's own comes again in eager mode
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            self._warn(f"compilation failed, training goes on without it: {reason}")
-        self.compiled, self._module = False, self._eager
-        self._eager.zero_grad(set_to_none=True)
-        for buffer, value in zip(self._eager.buffers(), kept, strict=True):
-            buffer.copy_(value)
-        return self._run(x, noise, step)
+            self._warn(f"{what} failed, training goes on without it: {reason}")
+            return False
+        finally:
+            self._eager.zero_grad(set_to_none=True)
+            for buffer, value in zip(self._eager.buffers(), kept, strict=True):
+                buffer.copy_(value)
+        return True
 
-    def _compile_and_run(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
+    def _compile(self, x: Tensor, noise: Tensor, step: Step) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\b")  # PyTorch's compiler uses what PyTorch has deprecated
             self._module = torch.compile(self._eager, dynamic=False)
-            return self._run(x, noise, step)
+            self._run(x, noise, step)
+
+    def _capture(self, x: Tensor, noise: Tensor, step: Step) -> None:
+        self._captured = CapturedStep(self._run, self._eager.parameters(), x, noise, step)
 
     def _run(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
         loss = self._module(x, noise, step)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from tightbound.errors import DataError
-from tightbound.training.compilation import resolve_compile
+from tightbound.training.compilation import resolve_compile, resolve_cuda_graph
 from tightbound.training.precision import has_convolutions, resolve_device, resolve_precision
 from tightbound.training.schedules import RunLength
 from tightbound.training.settings import TrainingSettings
@@ -33,6 +33,7 @@ class Decisions:
         total_steps: length of the run.
         initialize: which layers' weights are scaled by the first batch, None for none; runs that do not say so are
             older than this.
+        cuda_graph: whether the step is replayed as one CUDA graph.
     """
 
     device: str
@@ -44,6 +45,7 @@ class Decisions:
     steps_per_epoch: int
     total_steps: int
     initialize: Layers | None = None
+    cuda_graph: bool = False
 
     @property
     def length(self) -> RunLength:
@@ -87,6 +89,7 @@ def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Dec
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
         initialize=_layers_to_initialize(settings, model),
+        cuda_graph=resolve_cuda_graph(settings.cuda_graph, device),
     )
 
 

@@ -218,7 +218,11 @@ def train(
             stopped_early=counters.stopped_early,
             skipped_steps=counters.step - int(update.done),
             seconds=clock.seconds,
-            decisions=dataclasses.replace(decisions, compile=session.forward_backward.compiled),
+            decisions=dataclasses.replace(
+                decisions,
+                compile=session.forward_backward.compiled,
+                cuda_graph=session.forward_backward.cuda_graph,
+            ),
             validation=validation,
         )
 
@@ -248,8 +252,9 @@ def _check(
 
 def _announce(reporter: Reporter, decisions: Decisions, step: int, resume: bool) -> None:
     where = f"device: {decisions.device}, precision: {decisions.precision}"
+    graph = "; each step is replayed as one CUDA graph" if decisions.cuda_graph else ""
     if not resume:
-        reporter.line(f"training for {decisions.total_steps:,} steps; {where}; {decisions.compile_note}")
+        reporter.line(f"training for {decisions.total_steps:,} steps; {where}; {decisions.compile_note}{graph}")
     elif step:
         reporter.line(f"resumed at step {step} of {decisions.total_steps}; {where}")
     else:

@@ -166,7 +166,13 @@ def assemble(
     return Session(
         live=live,
         batches=batches(rank=rank, world_size=world_size),
-        forward_backward=ForwardBackward(module, compiled=compiled, warn=warn),
+        forward_backward=ForwardBackward(
+            module,
+            compiled=compiled,
+            # The gradients' exchange between processes is not recorded.
+            cuda_graph=decisions.cuda_graph and world_size == 1,
+            warn=warn,
+        ),
         learning_rate=learning_rate,
         device=device,
         dtype=dtype_of(decisions.precision),

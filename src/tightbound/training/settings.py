@@ -28,6 +28,8 @@ class TrainingSettings:
             weight-normalized ones, as the authors of weight normalization do; data, all; none.
         precision: of the network bodies; auto is bf16 where the processor has fast bf16, else float32.
         compile: whether the step is compiled; auto compiles where the run is long enough to repay it.
+        cuda_graph: whether a GPU replays the step as one CUDA graph, compiled or not; auto does on every GPU, in a
+            run of one process.
         channels_last: whether convolutions run in channels_last layout.
         device: where; auto is the first of cuda, mps, cpu that is there.
         log_every: steps between rows of metrics.jsonl.
@@ -57,6 +59,7 @@ class TrainingSettings:
     initialize: Literal["auto", "data", "none"] = "auto"
     precision: Literal["auto", "float32", "bf16", "float64"] = "auto"
     compile: Literal["auto"] | bool = "auto"
+    cuda_graph: Literal["auto"] | bool = "auto"
     channels_last: bool = True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     log_every: Annotated[int, Ge(1)] = 50

@@ -1,7 +1,11 @@
 """One guarded update of the weights: at a loss or gradient that is not finite, nothing changes."""
 
+# The multi-tensor operations of PyTorch's own optimizers; one kernel for many tensors.
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -58,10 +62,10 @@ class Update:
         device = self._parameters[0].device
         fused = bool(optimizer.defaults.get("fused"))
         self.waits = (device.type != "cuda" or not fused) if wait is None else wait
-        self._statistics = [
+        self._statistics = _by_dtype(
             b for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase) for b in m.buffers()
-        ]
-        self._kept = [b.clone() for b in self._statistics]
+        )
+        self._kept = [_flat(buffers) for buffers in self._statistics]
         self.done = torch.zeros((), dtype=torch.long, device=device)
         self.skipped_in_a_row = torch.zeros_like(self.done)
         self.worst_row = torch.zeros_like(self.done)
@@ -118,10 +122,22 @@ class Update:
 
     def _guard_statistics(self, finite: Tensor) -> None:
         """The forward pass has moved the batch statistics already; a skipped step takes them back."""
-        for buffer, kept in zip(self._statistics, self._kept, strict=True):
-            buffer.copy_(torch.where(finite, buffer, kept))
-        self._keep_statistics()
+        for buffers, kept in zip(self._statistics, self._kept, strict=True):
+            # All as one tensor, in a few kernels: a deep network has hundreds of them.
+            torch.where(finite, _flat(buffers), kept, out=kept)
+            parts = kept.split([b.numel() for b in buffers])
+            torch._foreach_copy_(buffers, [part.view_as(b) for part, b in zip(parts, buffers, strict=True)])
 
     def _keep_statistics(self) -> None:
-        for buffer, kept in zip(self._statistics, self._kept, strict=True):
-            kept.copy_(buffer)
+        self._kept = [_flat(buffers) for buffers in self._statistics]
+
+
+def _by_dtype(buffers: Iterable[Tensor]) -> list[list[Tensor]]:
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for buffer in buffers:
+        groups.setdefault(buffer.dtype, []).append(buffer)
+    return list(groups.values())
+
+
+def _flat(buffers: Sequence[Tensor]) -> Tensor:
+    return torch.cat([b.reshape(-1) for b in buffers])

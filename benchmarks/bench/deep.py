@@ -1,0 +1,51 @@
+"""Cases 2 and 3: training a residual VAE with autoregressive flows, and ladders, beside a plain float32 NCHW loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.bench.limits import count
+from benchmarks.bench.setting import Bench, Row, race_row
+from benchmarks.bench.timing import Contender
+from benchmarks.bench.training import images, ours, plain
+
+LEAST = 2.3
+RESIDUAL, RESIDUAL_BATCH = "mnist-iaf-small", 128
+LADDERS, LADDER_BATCH = ("static-mnist-ladder-3", "static-mnist-ladder-12"), 64
+
+
+def residual(bench: Bench) -> Iterator[Row]:
+    """Case 2. Compiled on a GPU only: on a processor it is no quicker at 16 channels."""
+    what = f"residual IAF-VAE ({RESIDUAL}) training"
+    yield _beside_plain(bench, 2, what, RESIDUAL, RESIDUAL_BATCH, compiled=bench.on_gpu)
+
+
+def ladders(bench: Bench) -> Iterator[Row]:
+    """Case 3. Not compiled unless asked: that takes minutes."""
+    for recipe in LADDERS:
+        yield _beside_plain(bench, 3, f"ladder ({recipe}) training", recipe, LADDER_BATCH, compiled=False)
+
+
+def _beside_plain(bench: Bench, case: int, what: str, recipe: str, batch: int, *, compiled: bool) -> Row:
+    size = f"training.batch_size={batch}"
+    split = images(recipe, 6_000)
+    by_hand = plain(recipe, split, bench.device, [size])
+    operations = count(lambda: by_hand(1))
+    contenders = [
+        Contender("ours", ours(recipe, split, bench.training(compiled, size)), batch),
+        Contender("plain float32", by_hand, batch),
+    ]
+    found = bench.race(contenders)
+    note = f"first step {', '.join(f'{name} {seconds:.1f} s' for name, seconds in found.first.items())}"
+    if bench.on_gpu:
+        note += f"; most memory held {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+    return race_row(
+        *(bench, case, f"{what}, batch {batch}", found),
+        least=LEAST,
+        operations=None if operations is None else operations / batch,
+        # At this batch a GPU's convolutions of the bare library wait for their launch: no limit.
+        limit=f"{'product' if bench.on_gpu else 'convolution 14×14'} {bench.precision}",
+        notes=(note,),
+    )
