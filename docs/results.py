@@ -20,8 +20,9 @@ from tightbound.recipes.agreement import check_recipes, check_seeds
 from tightbound.recipes.published import Quantity, find_ours, trusted_error
 from tightbound.recipes.seeds import mean_over, paired_difference
 from tightbound.recipes.source import shipped
+from tightbound.report.exhibit import Exhibit
 from tightbound.report.formatting import MINUS, count, duration, fixed, percent, with_error
-from tightbound.report.location import tables
+from tightbound.report.location import TITLES, error_chart, tables
 
 HERE = Path(__file__).parent
 PAGE, PUBLISHED, ROWS = HERE / "results.md", HERE / "published.yaml", HERE / "results"
@@ -451,10 +452,22 @@ def anchor(mark: str) -> str:
 def location_page(text: str | None = None) -> str:
     """docs/location.md with the tables of ours, from the rows of docs/results/gaussian-location."""
     text = LOCATION.read_text(encoding="utf-8") if text is None else text
-    found = [row for path in study_files("gaussian-location") for row in json.loads(path.read_text(encoding="utf-8"))]
-    found.sort(key=lambda row: row["dimension"])
     before, _, _ = text.partition(OURS)
-    return f"{before}{OURS}\n\n" + "\n".join(location_lines(found)).rstrip() + "\n"
+    return f"{before}{OURS}\n\n" + "\n".join(location_lines(location_rows())).rstrip() + "\n"
+
+
+def location_rows() -> list[Row]:
+    """The rows of all dimensions, small ones first."""
+    found = [row for path in study_files("gaussian-location") for row in json.loads(path.read_text(encoding="utf-8"))]
+    return sorted(found, key=lambda row: row["dimension"])
+
+
+def location_charts(found: Sequence[Row]) -> Iterator[tuple[str, Exhibit]]:
+    """File names in docs and the error of σ against the dimension, of each table that has several dimensions."""
+    for table in TITLES:
+        there = [row for row in found if row["table"] == table]
+        if len({row["dimension"] for row in there}) > 1:
+            yield f"location-{table}.png", error_chart(there, table, "scale")
 
 
 def location_lines(found: Sequence[Row]) -> Iterator[str]:
@@ -465,6 +478,8 @@ def location_lines(found: Sequence[Row]) -> Iterator[str]:
     yield f"Made by `make results` from [the rows](results/gaussian-location); do not edit below. {origin}."
     yield f"All updates took {duration(seconds)} if one process made them all, on a machine with other work."
     yield ""
+    for name, exhibit in location_charts(found):
+        yield from (f"![{exhibit.title}]({name})", "", exhibit.caption, "")
     yield from tables(found)
 
 
@@ -476,3 +491,6 @@ if __name__ == "__main__":
     for path, content in ((PAGE, text), (LOCATION, location_page())):
         path.write_text(content, encoding="utf-8")
         print(f"wrote {path}")
+    for name, exhibit in location_charts(location_rows()):
+        (HERE / name).write_bytes(exhibit.png)
+        print(f"wrote {HERE / name}")

@@ -22,6 +22,8 @@ def test_what_is_there_is_used_again(tightbound, tmp_path: Path) -> None:
     where = ("--runs", tmp_path / "runs", "--rows", tmp_path / "rows")
     first = tightbound("reproduce", "gaussian-location", *ASKED, *where)
     assert first.exit_code == 0, first.stderr
+    assert "0 of 4 cells are there already" in first.stderr
+    assert "4 of 4, published-mean-field-3: " in first.stderr
     rows = json.loads((tmp_path / "rows/gaussian-location/3.json").read_text())
     assert [(row["table"], row["method"], row["updates"]) for row in rows] == [
         ("bound", "planar-1", 3),
@@ -40,8 +42,10 @@ def test_what_is_there_is_used_again(tightbound, tmp_path: Path) -> None:
 
     cell = tmp_path / "runs/gaussian-location/bound-planar-1-3.json"
     cell.write_text(cell.read_text().replace('"updates": 3', '"updates": 7'))
+    (tmp_path / "runs/gaussian-location/bound-mean-field-3.json").unlink()
     second = tightbound("reproduce", "gaussian-location", *ASKED, *where)
     assert second.exit_code == 0, second.stderr
+    assert "3 of 4 cells are there already\n4 of 4, bound-mean-field-3: " in second.stderr
     assert json.loads((tmp_path / "rows/gaussian-location/3.json").read_text())[0]["updates"] == 7
 
     other = tightbound("reproduce", "gaussian-location", *ASKED, "rows=301", *where)

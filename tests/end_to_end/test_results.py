@@ -415,3 +415,11 @@ def test_the_threads_of_an_evaluation_are_named_where_training_had_others(result
     for threads, text in ((None, "1 min 1 s"), (1, "1 min 1 s"), (2, "1 min 1 s (2 threads)")):
         row["evaluations"][0]["threads"] = threads
         assert table_cells(results.page(rows), "[mnist-mlp-0](results/mnist-mlp-0.json)")[7] == text
+
+
+def test_the_study_s_page_shows_errors_against_the_dimension_where_there_are_several(results: ModuleType) -> None:
+    small = [row for row in results.location_rows() if row["dimension"] == 25]
+    large = [{**row, "dimension": 50} for row in small if row["table"] == "bound"]
+    assert "![" not in "\n".join(results.location_lines(small))
+    text = "\n".join(results.location_lines([*small, *large]))
+    assert re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text) == ["location-bound.png"]

@@ -21,6 +21,7 @@ from tightbound.recipes.files import write_text
 from tightbound.recipes.location.study import NAME, Cell, StudySettings, cells, protocol_of, run_cell
 from tightbound.recipes.origin import checkout, processor
 from tightbound.recipes.sections import read_settings
+from tightbound.report.formatting import plural
 from tightbound.report.location import charts, tables
 
 FIGURES = "figures"
@@ -47,10 +48,11 @@ def reproduce_location(arguments: Sequence[str], runs: Path, rows: Path | None, 
     origin = _origin(arguments, commit, wanted=rows is not None)
     done = {cell: _read(folder, cell, settings) for cell in asked}
     missing = [cell for cell in asked if done[cell] is None]
-    for cell, row in _run_all(missing, settings):
+    say(f"{NAME}: {len(asked) - len(missing)} of {plural(len(asked), 'cell')} are there already")
+    for index, (cell, row) in enumerate(_run_all(missing, settings), len(asked) - len(missing) + 1):
         done[cell] = {**origin, **row}
         write_text(folder / f"{cell.name}.json", json.dumps(done[cell], ensure_ascii=False) + "\n")
-        say(f"{cell.name}: {row['seconds']:.0f} s, {row['updates']:,} updates{_end(row)}")
+        say(f"{index} of {len(asked)}, {cell.name}: {row['seconds']:.0f} s, {row['updates']:,} updates{_end(row)}")
     found = [row for cell in asked if (row := done[cell]) is not None]
     for exhibit in charts(found):
         _write_picture(folder / FIGURES / f"{exhibit.name}.png", exhibit.png)

@@ -65,7 +65,7 @@ def charts(rows: Iterable[Row]) -> list[Exhibit]:
     for table in TITLES:
         there = [row for row in rows if row["table"] == table]
         if len({row["dimension"] for row in there}) > 1:
-            made += [_against_dimension(there, table, quantity) for quantity in QUANTITIES]
+            made += [error_chart(there, table, quantity) for quantity in QUANTITIES]
         for dimension in sorted({row["dimension"] for row in there}):
             of_it = [row for row in there if row["dimension"] == dimension]
             made += [_learning(of_it, table, dimension, quantity) for quantity in ("shift", "scale")]
@@ -126,7 +126,7 @@ def _squared_latent(row: Row) -> float:
     return sum(row["squared_latent"]) / row["data_sets"]
 
 
-def _against_dimension(rows: Rows, table: str, quantity: str) -> Exhibit:
+def error_chart(rows: Rows, table: str, quantity: str) -> Exhibit:
     """One line a method; against the truth for θ and σ, against the optimum for Δ, of which the truth says nothing."""
     against = "optimum" if quantity == "shift" else "truth"
     sign = QUANTITIES[quantity]

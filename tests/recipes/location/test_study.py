@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -13,11 +15,11 @@ from tightbound.objectives import ELBO
 from tightbound.recipes.location import Cell, StudySettings, cells, run_cell
 from tightbound.recipes.location.data import make_data_sets, truth
 from tightbound.recipes.location.ensemble import Ensemble
-from tightbound.recipes.location.fit import Protocol, clip_each, fit
+from tightbound.recipes.location.fit import WINDOW, Plateau, Protocol, clip_each, fit
 from tightbound.recipes.location.methods import METHODS, sign_points
-from tightbound.recipes.location.study import make_ensemble, protocol_of, training_noise
+from tightbound.recipes.location.study import make_ensemble, protocol_of, rounded, training_noise
 
-SMALL = {"rows": 600, "data_sets": 2, "processes": 1}
+SMALL = StudySettings(rows=600, data_sets=2, processes=1)
 
 
 def mean(values: list[float]) -> float:
@@ -120,7 +122,7 @@ def test_clipping_is_of_each_copy_by_itself() -> None:
 
 def test_mean_field_finds_the_exact_maximum() -> None:
     """Its posterior is the exact one, so its optimum is that of the evidence, and its bound is the evidence."""
-    row = run_cell(Cell("bound", "mean-field", 5), StudySettings(**SMALL))
+    row = run_cell(Cell("bound", "mean-field", 5), SMALL)
     assert row["converged"]
     assert max(row["optimum"]["shift"]) < 1e-6
     assert max(row["optimum"]["scale"]) < 1e-6
@@ -132,7 +134,7 @@ def test_mean_field_finds_the_exact_maximum() -> None:
 @pytest.mark.parametrize("method", ["iaf", "planar-1", "hamiltonian-1", "untempered-1"])
 def test_every_bound_is_below_the_evidence(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tightbound.recipes.location.fit.WINDOW", 20)
-    row = run_cell(Cell("bound", method, 3), StudySettings(**SMALL))
+    row = run_cell(Cell("bound", method, 3), SMALL)
     for bound, error, exact in zip(row["elbo"], row["elbo_error"], row["log_evidence"], strict=True):
         assert bound < exact + 4 * error
 
@@ -181,6 +183,35 @@ def test_what_is_asked_for() -> None:
 def test_what_is_refused(argument: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         read_study([argument])
+
+
+def rates_down(losses: Callable[[int], float], windows: int) -> tuple[list[int], Plateau]:
+    """The windows after which the rate goes down, where the loss of one copy in window i is losses(i)."""
+    plateau, found = Plateau(40), []
+    for index in range(windows):
+        for update in range(WINDOW):
+            of_batch = 1000.0 * (update % 40 < 39)  # the last is small, which is no noise
+            if plateau.reached(torch.tensor([losses(index), 0.0]) + of_batch):
+                found.append(index)
+    return found, plateau
+
+
+def test_the_rate_goes_down_after_three_windows_without_a_gain() -> None:
+    """The first has none before it; a gain of one copy begins the count anew; less than 0.01 nats is none."""
+    assert rates_down(lambda _: 1.0, 7)[0] == [3, 6]
+    assert rates_down(lambda i: 1.0 - 0.02 * (i >= 2), 8)[0] == [5]
+    assert rates_down(lambda i: 1.0 - 0.009 * i, 7)[0] == [3, 6]
+
+
+def test_the_rate_goes_down_after_twelve_windows_that_all_gain() -> None:
+    found, plateau = rates_down(lambda i: -float(i), 74)
+    assert found == [12, 24, 36, 48, 60, 72]
+    assert plateau.over
+    assert not plateau.calm
+
+
+def test_curves_are_kept_to_six_digits() -> None:
+    assert rounded([{"update": 1234567, "elbo": [-86567.4280860617]}]) == [{"update": 1234567, "elbo": [-86567.4]}]
 
 
 def test_a_loss_that_is_not_finite_stops() -> None:

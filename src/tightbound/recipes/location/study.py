@@ -153,8 +153,21 @@ def run_cell(cell: Cell, settings: StudySettings) -> Row:
         "squared_latent": data.latent.square().sum(-1).tolist(),
         **errors(ensemble.value("shift"), ensemble.value("log_scale"), data),
         **bounds(models, data),
-        "curve": fitted.curve,
+        "curve": rounded(fitted.curve),
     }
+
+
+def rounded(value: Any) -> Any:
+    """Every float in it to six digits: a curve is looked at, and there are many."""
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case list():
+            return [rounded(one) for one in value]
+        case dict():
+            return {key: rounded(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def make_ensemble(cell: Cell, data: DataSets, rows: int, *, location: bool) -> Ensemble:
