@@ -20,10 +20,13 @@ from tightbound.recipes.agreement import check_recipes, check_seeds
 from tightbound.recipes.published import Quantity, find_ours, trusted_error
 from tightbound.recipes.seeds import mean_over, paired_difference
 from tightbound.recipes.source import shipped
+from tightbound.report.exhibit import Exhibit
 from tightbound.report.formatting import MINUS, count, duration, fixed, percent, with_error
+from tightbound.report.location import TITLES, error_chart, tables
 
 HERE = Path(__file__).parent
 PAGE, PUBLISHED, ROWS = HERE / "results.md", HERE / "published.yaml", HERE / "results"
+LOCATION, OURS = HERE / "location.md", "## Ours"
 BENCHMARKS = HERE.parent / "benchmarks"
 INTRODUCTION = """# Results
 
@@ -166,12 +169,21 @@ def ours_text(line: Mapping[str, Any], rows: Rows) -> str:
     """Our numbers in the order of the published ones, with their rows; or why there are none."""
     if "missing" in line:
         return f"none yet: {line['missing']}"
+    if "study" in line:
+        there = sorted(int(path.stem) for path in study_files(line["study"]))
+        dimensions = f"d = {', '.join(map(str, there))}" if there else "no dimension so far"
+        return f"`{line['study']}`: [{dimensions}](location.md#ours)"
     return "<br>".join(recipe_text(name, of_recipe(line, name), rows) for name in line["recipes"])
 
 
 def of_recipe(line: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The published numbers that a recipe of ours is set beside: all, but those of another recipe alone."""
     return [value for value in line["values"] if value.get("recipe", name) == name]
+
+
+def study_files(name: str) -> list[Path]:
+    """The rows of a study, one file a dimension; see commands/location.py."""
+    return list((ROWS / name).glob("*.json"))
 
 
 def recipe_text(name: str, values: Sequence[Mapping[str, Any]], rows: Rows) -> str:
@@ -437,10 +449,48 @@ def anchor(mark: str) -> str:
     return f'<a id="{mark.lower()}"></a>'
 
 
+def location_page(text: str | None = None) -> str:
+    """docs/location.md with the tables of ours, from the rows of docs/results/gaussian-location."""
+    text = LOCATION.read_text(encoding="utf-8") if text is None else text
+    before, _, _ = text.partition(OURS)
+    return f"{before}{OURS}\n\n" + "\n".join(location_lines(location_rows())).rstrip() + "\n"
+
+
+def location_rows() -> list[Row]:
+    """The rows of all dimensions, small ones first."""
+    found = [row for path in study_files("gaussian-location") for row in json.loads(path.read_text(encoding="utf-8"))]
+    return sorted(found, key=lambda row: row["dimension"])
+
+
+def location_charts(found: Sequence[Row]) -> Iterator[tuple[str, Exhibit]]:
+    """File names in docs and the error of σ against the dimension, of each table that has several dimensions."""
+    for table in TITLES:
+        there = [row for row in found if row["table"] == table]
+        if len({row["dimension"] for row in there}) > 1:
+            yield f"location-{table}.png", error_chart(there, table, "scale")
+
+
+def location_lines(found: Sequence[Row]) -> Iterator[str]:
+    """Where the rows are from, and the tables."""
+    seconds = sum(row["seconds"] for row in found)
+    made = sorted({(row["commit"][:7], row["machine"]) for row in found})
+    origin = "; ".join(f"commit {commit}, {machine}" for commit, machine in made)
+    yield f"Made by `make results` from [the rows](results/gaussian-location); do not edit below. {origin}."
+    yield f"All updates took {duration(seconds)} if one process made them all, on a machine with other work."
+    yield ""
+    for name, exhibit in location_charts(found):
+        yield from (f"![{exhibit.title}]({name})", "", exhibit.caption, "")
+    yield from tables(found)
+
+
 if __name__ == "__main__":
     try:
         text = page()
     except RunError as error:
         sys.exit(f"error: {error.message}\n  hint: {error.hint}")
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"wrote {PAGE}")
+    for path, content in ((PAGE, text), (LOCATION, location_page())):
+        path.write_text(content, encoding="utf-8")
+        print(f"wrote {path}")
+    for name, exhibit in location_charts(location_rows()):
+        (HERE / name).write_bytes(exhibit.png)
+        print(f"wrote {HERE / name}")

@@ -297,7 +297,10 @@ def report(
 @app.command()
 def reproduce(
     ctx: typer.Context,
-    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE", help="Shipped names or YAML files.")],
+    recipes: Annotated[
+        list[str],
+        typer.Argument(metavar="RECIPE", help="Shipped names or YAML files; or gaussian-location [KEY=VALUE]..."),
+    ],
     seeds: Annotated[
         int, typer.Option(callback=_at_least(1), help="How many, counted from the recipe's own seed.")
     ] = 1,

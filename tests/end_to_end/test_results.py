@@ -95,6 +95,7 @@ def table_cells(page: str, start: str) -> list[str]:
 
 def test_the_page_is_what_the_rows_say(results: ModuleType) -> None:
     assert results.PAGE.read_text(encoding="utf-8") == results.page(), "run `make results`"
+    assert results.LOCATION.read_text(encoding="utf-8") == results.location_page(), "run `make results`"
 
 
 def test_every_published_number_and_every_footnote_is_there_once(results: ModuleType) -> None:
@@ -111,7 +112,7 @@ def test_every_published_number_and_every_footnote_is_there_once(results: Module
 
 def test_every_line_has_a_recipe_or_the_reason_why_not(lines: list[dict[str, Any]]) -> None:
     for line in lines:
-        assert ("missing" in line) != bool(line.get("recipes")), line["id"]
+        assert sum(bool(line.get(key)) for key in ("missing", "recipes", "study")) == 1, line["id"]
 
 
 def test_every_recipe_that_is_named_is_there_or_said_to_be_missing(
@@ -207,8 +208,9 @@ def test_a_number_of_a_part_of_the_images_says_so(results: ModuleType, lines: li
 
 def test_without_rows_there_is_no_number_of_ours(results: ModuleType, lines: list[dict[str, Any]]) -> None:
     page = results.page({})
-    for line in lines:
-        assert table_cells(page, f"**{line['id']}**")[4].startswith("none yet: ")
+    for line in lines:  # a study has rows of its own, which the page only links to
+        begins = f"`{line['study']}`: [d = " if "study" in line else "none yet: "
+        assert table_cells(page, f"**{line['id']}**")[4].startswith(begins)
     assert "±" not in page.partition("## ")[2]
     assert "results/" not in page.partition("## ")[2]
 
@@ -413,3 +415,11 @@ def test_the_threads_of_an_evaluation_are_named_where_training_had_others(result
     for threads, text in ((None, "1 min 1 s"), (1, "1 min 1 s"), (2, "1 min 1 s (2 threads)")):
         row["evaluations"][0]["threads"] = threads
         assert table_cells(results.page(rows), "[mnist-mlp-0](results/mnist-mlp-0.json)")[7] == text
+
+
+def test_the_study_s_page_shows_errors_against_the_dimension_where_there_are_several(results: ModuleType) -> None:
+    small = [row for row in results.location_rows() if row["dimension"] == 25]
+    large = [{**row, "dimension": 50} for row in small if row["table"] == "bound"]
+    assert "![" not in "\n".join(results.location_lines(small))
+    text = "\n".join(results.location_lines([*small, *large]))
+    assert re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text) == ["location-bound.png"]

@@ -16,6 +16,7 @@ from tightbound.recipes.agreement import check_seeds
 from tightbound.recipes.result_row import findings, result_row, write_row
 from tightbound.training import InterruptedTrainingError
 
+STUDY = "gaussian-location"  # no recipe: many small models, see commands/location.py
 _COMMIT = re.compile("[0-9a-f]{7,40}")
 
 
@@ -35,7 +36,7 @@ def reproduce(
     is refused before any work.
 
     Args:
-        recipes: shipped names or YAML files.
+        recipes: shipped names or YAML files; or the study ``gaussian-location`` with its ``key=value``.
         seeds: how many, counted from the recipe's own seed.
         runs: where the run folders are, ``<recipe>-seed<n>``.
         rows: where result rows are written; None for nowhere.
@@ -50,6 +51,12 @@ def reproduce(
         InterruptedTrainingError: by Ctrl-C; the hint is the command that goes on.
     """
     _check_commit(commit, rows)
+    if STUDY in recipes:
+        if seeds != 1 or device is not None:
+            raise RecipeError(f"{STUDY} has data sets in place of --seeds, and no --device", hint="leave both out")
+        from tightbound.commands.location import reproduce_location
+
+        return reproduce_location([given for given in recipes if given != STUDY], runs, rows, commit)
     jobs = {name: plan(name, seeds, runs, device, modules) for name in recipes}
     for listed in jobs.values():
         for job in listed:

@@ -106,10 +106,13 @@ def check_capabilities(recipe: Recipe, model: Model, objective: Objective) -> No
     if objective.separates_samples:
         _check_separate(recipe, model)
     if not objective.uses_surrogate and model.likelihood.has_surrogate:
+        likelihood = recipe.model.options.get("likelihood")
+        family, part = ("model", recipe.model) if likelihood is None else ("likelihood", likelihood)
+        key = "model.missing_half" if likelihood is None else "model.likelihood.beta_nll"
         raise RecipeError(
             f"objective {recipe.objective.kind!r} is a function of the true likelihood; "
-            f"likelihood {recipe.model.options['likelihood'].kind!r} trains on a surrogate",
-            hint="use objective=elbo, or leave out model.likelihood.beta_nll",
+            f"{family} {part.kind!r} trains on a surrogate",
+            hint=f"use objective=elbo, or leave out {key}",
         )
 
 
