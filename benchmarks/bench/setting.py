@@ -128,7 +128,7 @@ def race_row(
     beside = beside or (peers[0] if peers else None)
     ratio = found.ratio(ours, beside) if beside in found.rates else None
     peak = bench.limits.get(limit or "")
-    share = f"{operations * rate.median / peak.median:.0%} of {limit}" if operations and peak else ""
+    share = f"{100 * operations * rate.median / peak.median:.2g}% of {limit}" if operations and peak else ""
     facts = {"unit": unit, "rates": found.rates, "first_step_seconds": found.first, "steps_a_round": found.steps}
     facts |= {"operations_an_item": operations, "limit": limit, "ratio": None if ratio is None else ratio.median}
     return Row(
