@@ -28,7 +28,8 @@ _GAP = 5.0
 _NAME = 58.0
 _SCALE = 36.0  # for the number at the end of a scale
 _HEAD = 18.0
-_HEADING = 45.0  # width of ``image 123``
+_LETTER = 5.0
+_HEADING = 9 * _LETTER  # width of ``image 123``
 _FEW = 1e5  # nats that are written out; untrained ladders have many more
 
 
@@ -121,6 +122,9 @@ def layer_maps(found: LayerKL) -> Exhibit:
     pitch = max(wide + _GAP, _HEADING)
     lefts = [_NAME + wide + _GAP + _SCALE + i * pitch for i in range(len(found.images))]
     total = _HEAD + (layers + 1) * (tall + _GAP)
+    headings = [f"image {index}" for index in found.index]
+    if max(map(len, headings)) * _LETTER > pitch:
+        headings = [str(index) for index in found.index]
 
     def strip(axes: Axes, maps: Array, lefts: list[float], upper: float) -> None:
         """Maps on one scale of colors, the number of the brightest at their end."""
@@ -132,8 +136,8 @@ def layer_maps(found: LayerKL) -> Exhibit:
     def draw(figure: Figure) -> None:
         axes = sheet(figure)
         write(axes, _NAME + wide / 2, _HEAD / 2, "mean")
-        for index, tile, left in zip(found.index, to_rgba(found.images), lefts, strict=True):
-            write(axes, left + wide / 2, _HEAD / 2, f"image {index}")
+        for heading, tile, left in zip(headings, to_rgba(found.images), lefts, strict=True):
+            write(axes, left + wide / 2, _HEAD / 2, heading)
             paste(axes, tile, left, _HEAD, wide, tall)
         for row, layer in enumerate(reversed(range(layers)), start=1):
             upper = _HEAD + row * (tall + _GAP)
@@ -146,7 +150,8 @@ def layer_maps(found: LayerKL) -> Exhibit:
 
     caption = (
         f"Where in the image each layer puts its nats: KL at every position, summed over channels. Left the mean over "
-        f"{plural(len(found.per_image), f'{found.split} image')}, then single images, at one posterior sample each. "
+        f"{plural(len(found.per_image), f'{found.split} image')}, then single images, at one posterior sample each, "
+        "their numbers above. "
         "Colors run from black, 0 nats, to pale yellow, the number beside: one scale for a layer's mean, one for its "
         "single images. So compare colors within a layer, and numbers between layers."
         + (" The images have the black border that the model adds to them." if found.padded else "")
