@@ -9,7 +9,7 @@ import math
 
 import torch
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from tightbound.evaluation.pareto import PARETO_K_LIMIT
@@ -163,7 +163,7 @@ def active_units(variance: Float[Tensor, " units"]) -> int:
 
 
 def _quantile(degrees: int) -> float:
-    return float(stats.t.ppf(0.975, degrees)) if degrees > 0 else math.nan
+    return float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
 
 
 def _undefined(log_weights: Tensor) -> Tensor:
