@@ -261,3 +261,16 @@ def test_progress_counts_images(linear_gaussian) -> None:
     model, seen = linear_gaussian(), []
     importance(model, _images(model, 70), 5, chunk=64, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(32, 70), (64, 70), (70, 70)]
+
+
+def test_float32_is_not_rounded_while_it_is_evaluated(linear_gaussian, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TF32 is PyTorch's default for the convolutions of a GPU."""
+    seen: list[bool] = []
+    model = linear_gaussian()
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda x: seen.append(torch.backends.cudnn.allow_tf32) or encode(x))
+    assert torch.backends.cudnn.allow_tf32
+    importance(model, _images(model, 2), 30)
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cudnn.allow_tf32

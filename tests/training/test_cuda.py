@@ -16,6 +16,7 @@ from tests.training.test_resume import _Failing, _ladder_with_dropout, _StoppedE
 from tests.training.toy import IMAGE_SHAPE, ToySplit, run, toy_model, weights
 from tightbound.core import Model, Step
 from tightbound.evaluation import Annealing, annealed, bidirectional, importance
+from tightbound.evaluation.checks import evaluating
 from tightbound.numerics import Replayed
 from tightbound.objectives import ELBO
 from tightbound.registry import Factory
@@ -131,3 +132,14 @@ def test_the_bounds_of_a_gpu_hold_the_exact_evidence() -> None:
     for estimate in (annealed(model, x, 16, annealing), bidirectional(model, x, 16, annealing)):
         ratio = np.exp(estimate.per_image["log_likelihood"] - estimate.per_image["log_likelihood_exact"])
         assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(64)
+
+
+def test_an_evaluation_in_float32_does_not_round_what_convolutions_multiply() -> None:
+    model = toy_model("convolutional").float()
+    x = torch.rand(8, *IMAGE_SHAPE, dtype=torch.float32).round()
+    there = copy.deepcopy(model).cuda()
+    with evaluating(there):
+        draw = there.draw(x.cuda(), 1, noise=torch.zeros(1, 8, model.noise_size, device="cuda", dtype=torch.float32))
+    with evaluating(model):
+        expected = model.draw(x, 1, noise=torch.zeros(1, 8, model.noise_size, dtype=torch.float32))
+    torch.testing.assert_close(draw.log_weight.cpu(), expected.log_weight, rtol=1e-5, atol=1e-4)
