@@ -217,7 +217,8 @@ def traverse(
     dims: Annotated[
         str | None,
         typer.Option(
-            metavar="[I,J,...|active|all|where|what]", help="Walk along these latent units. [without a value: active]"
+            metavar="[I,J,...|active|all|layerI|where|what]",
+            help="Walk along these latent units. [without a value: active]",
         ),
     ] = None,
     trajectory: Annotated[

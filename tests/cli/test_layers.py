@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -134,3 +135,39 @@ def test_a_walk_names_units_by_their_layer(tightbound, ladder, tmp_path):
     result = tightbound("traverse", ladder, "--dims", "0,2,14", "--steps", 3, "--out", tmp_path / "walk.npz")
     assert result.exit_code == 0, result.stderr
     assert arrays_of(tmp_path / "walk.npz")["units"].tolist() == [0, 2, 14]
+
+
+def test_files_count_layers_from_the_bottom(tightbound, ladder, tmp_path):
+    """Digits are padded to 16 × 16: maps of 4 × 4, 2 × 2 and 1 × 1 of 2, 3 and 2 channels."""
+    result = tightbound("encode", ladder, "digits", "--out", tmp_path / "codes.npz", "--samples", 2)
+    assert result.exit_code == 0, result.stderr
+    found, sizes = arrays_of(tmp_path / "codes.npz"), [group.shape for group in open_run(ladder).model().groups][::-1]
+    units = [int(np.prod(size)) for size in sizes]
+    assert [found[f"mean_{layer}"].shape[1] for layer in (1, 2, 3)] == units
+    assert [found[f"samples_{layer}"].shape[2] for layer in (1, 2, 3)] == units
+    (row,) = json.loads((ladder / "evaluation.json").read_text())
+    assert row["units"] == units
+    assert [len(kl) for kl in row["kl_units"]] == units
+    last = json.loads((ladder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert len(last["kl_layers"]) == 3
+    assert sum(last["kl_layers"]) == pytest.approx(last["kl"], rel=1e-5)
+    # The bottom has most of the units, and its KL is the sum of theirs.
+    kl = [sum(layer) for layer in row["kl_units"]]
+    assert sum(kl) == pytest.approx(row["rate"], rel=1e-4)
+
+
+def test_a_walk_of_one_layer_takes_its_most_used_units(tightbound, ladder, tmp_path):
+    (row,) = json.loads((ladder / "evaluation.json").read_text())
+    result = tightbound("traverse", ladder, "--dims", "layer2", "--steps", 3, "--out", tmp_path / "walk.npz")
+    assert result.exit_code == 0, result.stderr
+    above, used = row["units"][2], np.argsort(-np.array(row["kl_units"][1]), kind="stable")[:10]
+    assert arrays_of(tmp_path / "walk.npz")["units"].tolist() == (above + used).tolist()
+    message = "--dims: got layer4; expected layer1, the bottom, to layer3, the top"
+    check(tightbound("traverse", ladder, "--dims", "layer4"), 2, message, "")
+
+
+def test_a_temperature_at_which_pixels_overflow_is_status_2(tightbound, ladder, tmp_path):
+    given = ("--rows", 1, "--columns", 2, "--out", tmp_path / "x.png", "--temperature", "1e40")
+    check(
+        tightbound("layers", ladder, *given), 2, "--temperature: got 1e+40, where the model's pixels are not finite", ""
+    )

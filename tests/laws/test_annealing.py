@@ -19,9 +19,11 @@ from tests.laws.annealing import (
     settings_of,
     simulated,
 )
+from tests.laws.ladders import linear_ladder
 from tests.laws.subjects import linear_gaussian, small_vae
 from tightbound.core import Model
-from tightbound.evaluation import Annealing
+from tightbound.errors import RecipeError
+from tightbound.evaluation import Annealing, annealed
 from tightbound.evaluation.chains import Settings
 from tightbound.evaluation.path import Start
 from tightbound.evaluation.schedules import Schedule, sigmoid
@@ -71,6 +73,26 @@ def test_every_start(name: str, start: Start, refresh: float) -> None:
         reverse = reverse_log_ratios(model, x, epsilon, exact, settings)
         reverse_is_unbiased(reverse)
         reverse_is_above(reverse)
+
+
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+def test_every_start_of_a_ladder(start: Start) -> None:
+    """Two layers, linear and Gaussian, so that log p(x) is known; there is no Gaussian base."""
+    options = {"merge": "linear", "skip": False, "noise": 0.8, "spread": 0.15}
+    model = linear_ladder((1, 2, 2), latent_channels=(2, 1), downsample=(0, 0), **options)
+    x, epsilon, exact = simulated(model, 1000)
+    settings = by_hand(start, temperatures=12)
+    forward = forward_log_ratios(model, x, exact, settings)
+    forward_is_unbiased(forward)
+    forward_is_below(forward)
+    if start == "prior":
+        reverse = reverse_log_ratios(model, x, epsilon, exact, settings)
+        reverse_is_unbiased(reverse)
+        reverse_is_above(reverse)
+    with pytest.raises(RecipeError, match="the posterior's base is no Gaussian"):
+        annealed(model, x[:1], 2, Annealing(10, 1, start="base"))
+    with pytest.raises(RecipeError, match="most_hours"):
+        annealed(model, x, 16, Annealing(1000, 10), most_hours=1e-6)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "sigmoid", "adaptive"])

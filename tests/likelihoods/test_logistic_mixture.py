@@ -95,6 +95,17 @@ def test_moments_under_coupling_where_no_tail_reaches_an_end() -> None:
     assert ((likelihood.quick_mean(params) - likelihood.mean(params)).abs() < 0.5 / 255).all()
 
 
+def test_no_deviation_is_larger_than_a_pixel_between_0_and_1_can_have() -> None:
+    """Coupled channels that tails push to the ends: the propagated variance would be many times that."""
+    likelihood = DiscretizedLogisticMixture(RGB, levels=1, components=2)
+    params = 30 * torch.randn(50, likelihood.out_channels, 1, 1)
+    assert likelihood.std(params).max() <= 0.5 + 1e-12
+    narrow = DiscretizedLogisticMixture((2, 1, 1), levels=1, components=1)
+    found = narrow.std(params[:, : narrow.out_channels])
+    mean = narrow.mean(params[:, : narrow.out_channels])
+    assert (found <= (mean * (1 - mean)).sqrt() + 1e-12).all()
+
+
 def test_first_channel_has_exact_moments_under_coupling() -> None:
     likelihood = DiscretizedLogisticMixture((2, 1, 1), levels=5, components=3, scale=0.4)
     params, x = 2 * torch.randn(30, likelihood.out_channels, 1, 1), colors(5, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -192,6 +193,11 @@ def test_layers_at_their_mode_shared_given_and_cooled() -> None:
         shared = model.sample(4, generator.manual_seed(0), constant_layers=(2,), mode_layers=(1,)).params
         torch.testing.assert_close(shared, shared[:1].expand_as(shared))
         assert not torch.allclose(shared[0], still[0])
+        # The bottom's z is that of the first image, though the layer above differs: not its noise alone.
+        z_top, z_bottom = model.latents_at(model.sample_prior(4, generator.manual_seed(5)))
+        bottom = model.sample(4, generator.manual_seed(5), constant_layers=(1,)).params
+        expected = model.decode(z_top, z_bottom[:1].expand_as(z_bottom)).params
+        torch.testing.assert_close(bottom, expected)
         z_top, z_bottom = model.latents_at(model.sample_prior(4, generator.manual_seed(3)))
         given = model.sample(4, latents={2: z_top, 1: z_bottom})
         torch.testing.assert_close(given.params, model.decode(z_top, z_bottom).params)
@@ -199,6 +205,11 @@ def test_layers_at_their_mode_shared_given_and_cooled() -> None:
         torch.testing.assert_close(free, given.params)
     with pytest.raises(ValueError, match="expected layers from 1 to 2, the bottom first; got 0"):
         model.sample(4, mode_layers=(0,))
+    with pytest.raises(ValueError, match="at its mode, constant or given; got 2 as two of these"):
+        model.sample(4, mode_layers=(2,), constant_layers=(2,))
+    for temperature in (math.nan, math.inf, -1.0):
+        with pytest.raises(ValueError, match="expected a finite temperature of at least 0; got"):
+            model.sample(4, temperature=temperature)
     with pytest.raises(ValueError, match=r"expected latents \(4, 3, 2, 1\) of layer 2; got \(4, 2, 4, 2\)"):
         model.sample(4, latents={2: z_bottom})
 
@@ -271,3 +282,16 @@ def test_refusals() -> None:
             odd_ladder(**options).draw(x, 2, stop_density=True)
     with pytest.raises(ValueError, match=r"expected latents \(\*rows, z, H, W\)"):
         model.decode(torch.zeros(1, 3, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"groups": 3}, "model.groups: got 3; the blocks' convolutions have 4 channels, no multiple of it"),
+        ({"inner_channels": 6, "groups": 4}, "model.groups: got 4; the blocks' convolutions have 6 channels"),
+        ({"kernel_size": 4}, "model.kernel_size: got 4; an even kernel does not keep a map's size"),
+    ],
+)
+def test_convolutions_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        odd_ladder(**options)

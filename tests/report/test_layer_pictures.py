@@ -141,7 +141,7 @@ def test_numbers_of_untrained_ladders() -> None:
 
 
 def test_active_units_of_each_layer() -> None:
-    row = {"units": [4, 16, 64], "active_units": [3, 16, 49]}
+    row = {"units": [64, 16, 4], "active_units": [49, 16, 3]}
     exhibit = active_bars(row)
     assert exhibit is not None
     assert [text for text in words(exhibit) if text[0].isdigit() and " of " in text] == [

@@ -130,7 +130,7 @@ def test_validation_selects_by_the_bound_and_early_stopping_waits(tmp_path: Path
     assert (result.best, result.best_step, result.stopped_early, result.step) == (-3.0, 10, True, 25)
     rows = _rows(tmp_path, "validation")
     assert [row["bound"] for row in rows] == [-5.0, -3.0, -4.0, None, -3.5]
-    assert all({"elbo", "kl", "kl_groups", "log_likelihood"} <= row.keys() for row in rows)
+    assert all({"elbo", "kl", "kl_layers", "log_likelihood"} <= row.keys() for row in rows)
     assert equal(load_file(tmp_path / "checkpoints" / "best.safetensors"), seen[1][2])
     assert result.validation is not None
     assert result.validation["bound_samples"] == 7

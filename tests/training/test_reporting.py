@@ -74,7 +74,7 @@ def test_tensorboard_holds_the_numbers_of_the_metrics(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     tags = set(events.Tags()["scalars"])
-    wanted = {"elbo", "log_likelihood", "kl", "kl_groups/0", "beta", "learning_rate", "gradient_norm", "parameter_norm"}
+    wanted = {"elbo", "log_likelihood", "kl", "kl_layers/1", "beta", "learning_rate", "gradient_norm", "parameter_norm"}
     assert {f"train/{name}" for name in wanted | {"images_per_second", "skipped_steps"}} <= tags
     last = events.Scalars("validation/elbo")[-1]
     assert last.step == 10

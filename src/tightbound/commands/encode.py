@@ -31,7 +31,7 @@ def write_codes(
 ) -> None:
     """Writes ``mean`` (N, D), ``samples`` (K, N, D), ``index``, ``label`` if any, and how the mean was made.
 
-    A ladder's latent groups are numbered, top first: ``mean_0``, ``samples_0``, ``mean_1``, ... ``mean_samples`` is 0
+    A ladder's layers are numbered, the bottom first: ``mean_1``, ``samples_1``, ``mean_2``, ... ``mean_samples`` is 0
     where the mean is in closed form, else the number of posterior samples that it averages.
     """
     if out.suffix != ".npz":
@@ -62,7 +62,8 @@ def code_arrays(model: Model, images: Split, *, samples: int, seed: int) -> dict
         seed=seed,
         progress=lambda done: show(done, len(images)),
     )
-    names = [""] if len(codes.means) == 1 else [f"_{level}" for level in range(len(codes.means))]
+    layers = len(codes.means)
+    names = [""] if layers == 1 else [f"_{layer}" for layer in range(layers, 0, -1)]
     arrays = {f"mean{n}": mean.float().numpy() for n, mean in zip(names, codes.means, strict=True)}
     arrays |= {f"samples{n}": z.float().numpy() for n, z in zip(names, codes.samples, strict=True)}
     return arrays | {"mean_samples": np.array(codes.mean_samples)}

@@ -72,6 +72,10 @@ def write_layers(
     found = {"mean": [], "std": [], "samples": []}
     pixels_of = layer_samples(model, chosen, rows, columns, seed=seed, temperature=temperature)
     for layer, pixels in zip(chosen, pixels_of, strict=True):
+        if not pixels.params.isfinite().all():
+            raise RecipeError(
+                f"--temperature: got {temperature:g}, where the model's pixels are not finite", hint="1 is its own"
+            )
         generator = generator_for(seed, "pixels of a layer", layer, device=pixels.params.device)
         found["mean"].append(as_array(pixels.mean))
         found["std"].append(as_array(pixels.stddev))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from tightbound.registry import nearest_hint
 from tightbound.report import read_run
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.latents import Chosen, along, as_array, between, choose, group_sizes
+from tightbound.report.layer_names import layer_of_unit
 from tightbound.report.ranking import units_by_use
 from tightbound.report.walk_grids import interpolation_grid, traversal_grid
 from tightbound.report.warps import PARTS, units_of
 
 MOST_USED = 10  # units of ``--dims`` without a value
 MOST_ROWS = 400  # of a picture
-_WORDS = ("active", "all", "where", "what")  # in place of units
+_WORDS = ("active", "all", "where", "what")  # in place of units, and ``layer1``, ...
+_LAYER = re.compile(r"layer(\d+)")
 _LISTED = 8  # indices that a file name takes
 
 
@@ -57,8 +60,9 @@ def write_traversal(
         path: the run.
         out: .png or .npz; None for the run's figures/.
         images: indices in the split, such as ``3,7,12,40``.
-        dims: indices of latent units; ``active`` for the ten that are used most, ``all`` for all, most used first;
-            of a decoder that warps, ``where`` for those of the warp and ``what`` for the others.
+        dims: indices of latent units; ``active`` for the ten that are used most, ``all`` for all, most used first; of
+            a ladder ``layer2`` for the ten of layer 2 (1 is the bottom) that are; of a decoder that warps, ``where``
+            for those of the warp and ``what`` for the others.
         steps: S.
         split: of the images.
         data: other images than the run's own.
@@ -162,9 +166,20 @@ def _units(run: Run, model: Model, dims: str) -> tuple[list[int], str]:
         if dims in PARTS:
             return units_of(model, dims, units), order
         return (units if dims == "all" else units[:MOST_USED]), order
+    if layer := _LAYER.fullmatch(dims):
+        return _units_of_layer(run, int(layer[1]), sizes)
     units = indices("--dims", dims)
     check_range("--dims", units, sum(sizes), "latent units")
     return units, ""
+
+
+def _units_of_layer(run: Run, layer: int, sizes: tuple[int, ...]) -> tuple[list[int], str]:
+    """The units of a ladder's layer that are used most."""
+    if not 1 <= layer <= len(sizes):
+        raise RecipeError(f"--dims: got layer{layer}; expected layer1, the bottom, to layer{len(sizes)}, the top")
+    found = read_run(run.folder).main
+    units, order = units_by_use({} if found is None else found.row, sizes)
+    return [unit for unit in units if layer_of_unit(unit, sizes) == layer][:MOST_USED], order
 
 
 def _name(index: list[int] | None, dims: str | None, seed: int) -> str:
@@ -176,7 +191,7 @@ def _name(index: list[int] | None, dims: str | None, seed: int) -> str:
 
 
 def _short(dims: str) -> str:
-    if dims in _WORDS:
+    if dims in _WORDS or _LAYER.fullmatch(dims):
         return dims
     units = indices("--dims", dims)
     return "-".join(map(str, units)) if len(units) <= _LISTED else f"{len(units)}-units"

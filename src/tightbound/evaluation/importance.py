@@ -138,15 +138,15 @@ class _Totals:
         return {name: np.concatenate([part[name] for part in self._images]) for name in self._images[0]}
 
     def over_images(self) -> dict[str, Any]:
-        arrays = self.per_image()
+        arrays, layers = self.per_image(), self._groups[::-1]
         bounds = (self._curve / len(arrays["index"])).tolist()
         return {
             "rate": float(arrays["rate"].mean()),
             "distortion": float(arrays["distortion"].mean()),
             "curve": list(zip(curve_samples(self._num_samples), bounds, strict=True)),
-            "units": [group.units for group in self._groups],
-            "active_units": [group.active_units for group in self._groups],
-            "active_mask": [group.active_mask for group in self._groups],
-            "activity": [group.activity for group in self._groups],
-            "kl_units": [group.kl_units for group in self._groups],
+            "units": [group.units for group in layers],
+            "active_units": [group.active_units for group in layers],
+            "active_mask": [group.active_mask for group in layers],
+            "activity": [group.activity for group in layers],
+            "kl_units": [group.kl_units for group in layers],
         }

@@ -45,12 +45,12 @@ class Estimate:
         curve: [K', bound] at K' = 1, 10, 100, …, K from the same draws.
         rate: mean KL.
         distortion: mean −log p(x|z).
-        units: latent units of each group.
-        active_units: units of each group whose posterior mean varies over images by more than 0.01; None for a group
+        units: latent units of each layer, of a ladder the bottom first.
+        active_units: units of each layer whose posterior mean varies over images by more than 0.01; None for a layer
             where that is unknown (one image, or one sample of a posterior without a closed mean).
-        active_mask: which units these are, per group, or None.
-        activity: variance over images of the posterior mean of every unit, per group, or None (Burda et al. 2016).
-        kl_units: mean KL of every unit, per group (one number for a group whose KL does not split).
+        active_mask: which units these are, per layer, or None.
+        activity: variance over images of the posterior mean of every unit, per layer, or None (Burda et al. 2016).
+        kl_units: mean KL of every unit, per layer (one number for a layer whose KL does not split).
         reconstruction_rmse: root of the mean squared error of the likelihood's mean, in [0, 1] pixel units.
         reconstruction_mae: mean absolute error of the same.
         simulated_lower: of bidirectional evaluation, on images drawn from the model.

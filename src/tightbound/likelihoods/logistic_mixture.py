@@ -110,7 +110,11 @@ class DiscretizedLogisticMixture(Likelihood):
         return candidates.gather(0, best.unsqueeze(-3).expand(1, *candidates.shape[1:])).squeeze(0)
 
     def std(self, params: Float[Tensor, "*rows P H W"]) -> Float[Tensor, "*rows C H W"]:
-        """The standard deviation of x: as exact as ``mean``, coupling propagated to first order."""
+        """The standard deviation of x: as exact as ``mean``, coupling propagated to first order.
+
+        Within a component it is at most √(E[x] (1 − E[x])), which no variable between 0 and 1 exceeds: where tails
+        reach the ends of the scale, the first order does.
+        """
         parts = self._read(params)
         means = self._channel_by_channel(parts, lambda mu, log_s: levels_of.mean(mu, log_s, self.levels))
         own = levels_of.variance(self._located(parts, means), parts.log_scale, self.levels)
@@ -127,7 +131,7 @@ class DiscretizedLogisticMixture(Likelihood):
             ]
             row.append(own[..., c, :, :] + sum(a * row[i] for i, a in enumerate(weights)))
             covariance.append(row)
-        within = torch.stack([row[-1] for row in covariance], -3)
+        within = torch.minimum(torch.stack([row[-1] for row in covariance], -3), means * (1 - means))
         between = (means - self._mixed(parts, means).unsqueeze(-4)).square()
         return self._mixed(parts, within + between).sqrt()
 

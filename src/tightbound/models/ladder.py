@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -99,6 +99,11 @@ class Ladder(Model):
         super().__init__()
         downsample = (1,) * len(latent_channels) if downsample is None else downsample
         _check(latent_channels, downsample, blocks, kernel_size)
+        if (inner := inner_channels or channels) % groups:
+            raise RecipeError(
+                f"model.groups: got {groups}; the blocks' convolutions have {inner} channels, no multiple of it",
+                hint="change model.groups, or model.inner_channels",
+            )
         style = BlockStyle(
             Style(activation, normalization),
             channels,
@@ -273,30 +278,36 @@ class Ladder(Model):
             num_images: n.
             generator: of the latents.
             mode_layers: layers, counted from the bottom from 1, that are at the mode of p(z_i | z_>i).
-            constant_layers: layers whose noise is the same for all images.
+            constant_layers: layers whose z_i all images share: that of the first.
             latents: given latents (n, z, H, W) of layers.
             temperature: the noise of all other layers is multiplied by it.
 
         Raises:
-            ValueError: a layer that is not there, or latents of another shape.
+            ValueError: a layer that is not there or is named twice, latents of another shape, or a temperature that is
+                negative or not finite.
         """
         given = {} if latents is None else latents
-        for layer in {*mode_layers, *constant_layers, *given}:
-            if not 1 <= layer <= self.num_layers:
-                raise ValueError(f"expected layers from 1 to {self.num_layers}, the bottom first; got {layer}")
+        self._check_layers([*mode_layers, *constant_layers, *given])
+        if not 0 <= temperature < math.inf:
+            raise ValueError(f"expected a finite temperature of at least 0; got {temperature:g}")
         epsilon = temperature * self.sample_prior(num_images, generator)
         for layer, group in zip(reversed(range(1, self.num_layers + 1)), self.groups, strict=True):
             if layer in mode_layers:
                 epsilon[:, group.slice] = 0
-            elif layer in constant_layers:
-                epsilon[:, group.slice] = epsilon[:1, group.slice]
             if layer in given and given[layer].shape != (num_images, *group.shape):
                 raise ValueError(
                     f"expected latents {(num_images, *group.shape)} of layer {layer}; got {tuple(given[layer].shape)}"
                 )
-        _, above = self._descend(epsilon, given)
+        _, above = self._descend(epsilon, given, constant_layers)
         params = self._params(above, (1, num_images)).squeeze(0)
         return PixelDistribution(self.likelihood, params)
+
+    def _check_layers(self, named: Sequence[int]) -> None:
+        for layer in named:
+            if layer not in range(1, self.num_layers + 1):
+                raise ValueError(f"expected layers from 1 to {self.num_layers}, the bottom first; got {layer}")
+            if named.count(layer) > 1:
+                raise ValueError(f"expected a layer to be at its mode, constant or given; got {layer} as two of these")
 
     def _propose(self, features: tuple[Tensor, ...], noise: Tensor) -> _Proposed:
         """Samples, log p − log q and (q, p) of each layer, the top first, and the last maps."""
@@ -335,7 +346,9 @@ class Ladder(Model):
             above = self._down(layer, z, above)
         return latents, ratios, [None] * self.num_layers, above
 
-    def _descend(self, epsilon: Tensor, given: Mapping[int, Tensor] | None = None) -> tuple[list[Tensor], Tensor]:
+    def _descend(
+        self, epsilon: Tensor, given: Mapping[int, Tensor] | None = None, constant: Collection[int] = ()
+    ) -> tuple[list[Tensor], Tensor]:
         """Latents (N, z, H, W), the top first, and the last maps at flat coordinates (N, E)."""
         latents, above = [], None
         for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
@@ -343,6 +356,8 @@ class Ladder(Model):
             if z is None:
                 p = self._prior(layer, above, (1, len(epsilon)))
                 z = p.sample(epsilon[:, group.slice].unsqueeze(0)).squeeze(0).unflatten(-1, group.shape)
+            if layer + 1 in constant:
+                z = z[:1].expand_as(z)
             latents.append(z)
             above = self._down(layer, z.unsqueeze(0), above)
         assert above is not None
@@ -449,4 +464,6 @@ def _check(latent_channels: tuple[int, ...], downsample: tuple[int, ...], blocks
             hint="give it more blocks, or halve in more layers",
         )
     if kernel_size % 2 == 0:
-        raise RecipeError(f"model.kernel_size: got {kernel_size}; an even kernel does not keep a map's size")
+        raise RecipeError(
+            f"model.kernel_size: got {kernel_size}; an even kernel does not keep a map's size", hint="such as 3 or 5"
+        )

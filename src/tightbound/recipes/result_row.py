@@ -24,6 +24,7 @@ LOGGED = ("elbo", "log_likelihood", "kl", "rmse", "mae")  # of the training rows
 LAST_ROWS = 100
 CURVE = ("step", "epoch", "elbo", "seconds")  # of the validation rows
 _NOT_KEPT = ("path", "in_memory")  # of the data: where they were on one machine
+_OF_UNITS = ("active_mask", "activity", "kl_units")  # of an evaluation, a number a unit: a ladder has thousands
 
 Row = Mapping[str, Any]
 
@@ -73,7 +74,7 @@ def findings(run: Run) -> dict[str, Any]:
 
 
 def result_row(run: Run, command: str, *, commit: str | None = None) -> dict[str, Any]:
-    """The row of a finished run: how to make it again, and its ``findings``.
+    """The row of a finished run: how to make it again, and its ``findings``, of a ladder without every unit's.
 
     Args:
         run: trained, and evaluated as its recipe says.
@@ -97,7 +98,15 @@ def result_row(run: Run, command: str, *, commit: str | None = None) -> dict[str
         "versions": run.resolved["versions"],
         "training": run.resolved["training"],
     }
-    return {**origin, **findings(run)}
+    found = findings(run)
+    return {**origin, **found, "evaluations": [_without_units(row) for row in found["evaluations"]]}
+
+
+def _without_units(row: Row) -> Row:
+    """A ladder's evaluation without what is said of every unit; the run folder keeps that."""
+    if len(row.get("units") or []) < 2:
+        return row
+    return {name: value for name, value in row.items() if name not in _OF_UNITS}
 
 
 def write_row(row: Row, folder: Path) -> Path:

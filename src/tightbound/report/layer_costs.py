@@ -81,7 +81,6 @@ def active_bars(row: Row) -> Exhibit | None:
     layers = len(units)
     if layers < 2 or len(active) != layers or None in active:
         return None
-    units, active = units[::-1], active[::-1]
     parts = np.array(active) / np.array(units)
     texts = [f"{count(some)} of {count(all_of_it)}" for some, all_of_it in zip(active, units, strict=True)]
 

@@ -24,7 +24,8 @@ def units_by_use(row: Row, sizes: Sequence[int]) -> tuple[list[int], str]:
         sizes: units of each latent group, top first.
     """
     for key, words in _WORDS.items():
-        groups = [np.array(group, dtype=float).ravel() for group in row.get(key) or [] if group is not None]
+        layers = [np.array(layer, dtype=float).ravel() for layer in row.get(key) or [] if layer is not None]
+        groups = layers[::-1]  # flat coordinates have the top first
         if [len(group) for group in groups] == list(sizes):
             values = np.concatenate(groups)
             if np.isfinite(values).all():

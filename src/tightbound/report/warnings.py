@@ -10,7 +10,7 @@ import numpy as np
 
 from tightbound.report.curves import series
 from tightbound.report.formatting import count, fixed, percent, plural
-from tightbound.report.layer_names import layer_name, layer_of
+from tightbound.report.layer_names import layer_name
 from tightbound.report.pictures import Pictures
 from tightbound.report.realism import fraction_farther
 from tightbound.report.run_folder import Row, Run, of_group
@@ -101,18 +101,18 @@ def collapsed_units(row: Row) -> list[Finding]:
     """Latent units that no image uses, where enough images were looked at and their KL agrees."""
     if (row.get("images") or 0) < FEWEST_IMAGES:
         return []
-    groups = list(enumerate(zip(row.get("active_units") or [], row.get("units") or [], strict=False)))
+    layers = list(enumerate(zip(row.get("active_units") or [], row.get("units") or [], strict=False)))
     unused = {
         index: (size - used, size)
-        for index, (used, size) in groups
+        for index, (used, size) in layers
         if used is not None and used < size and _kl_of_inactive(row, index, used, size) <= CARRIED * (size - used)
     }
     if not unused:
         return []
-    if len(groups) == 1:
+    if len(layers) == 1:
         return [_collapsed(*unused[0])]
-    total = sum(size for _, (_, size) in groups)
-    return [_collapsed_of_layers({layer_of(i, len(groups)): of for i, of in unused.items()}, len(groups), total)]
+    total = sum(size for _, (_, size) in layers)
+    return [_collapsed_of_layers({index + 1: of for index, of in unused.items()}, len(layers), total)]
 
 
 def _kl_of_inactive(row: Row, index: int, used: int, size: int) -> float:

@@ -20,7 +20,7 @@ from tightbound.training.batches import Images
 from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.interruption import Interruption
 from tightbound.training.lock import run_lock
-from tightbound.training.metrics import MetricsFile, plain
+from tightbound.training.metrics import MetricsFile, by_layer, plain
 from tightbound.training.reporting import Reporter
 from tightbound.training.saver import Clock, Saver
 from tightbound.training.session import Initialize, Session, assemble, find_checkpoint
@@ -179,6 +179,7 @@ def train(
                 row = {"step": step, "epoch": epoch, "split": "train", "mode": "training", **meter.read()}
                 row |= {"learning_rate": rate, "parameter_norm": _parameter_norm(live.model), **clock.read()}
                 row["skipped_steps"] = step - int(update.done)
+                row = by_layer(row)
                 metrics.write(row)
                 reporter.row(row)
             if held_out is not None and (step % validate_steps == 0 or last):
@@ -189,7 +190,9 @@ def train(
                     validation = plain(values)
                     _stop_if_lost(validation, step)
                     saver.judge(validation)
-                row = {"step": step, "epoch": epoch, "split": "validation", "mode": "evaluation", **validation}
+                row = by_layer(
+                    {"step": step, "epoch": epoch, "split": "validation", "mode": "evaluation", **validation}
+                )
                 row["seconds"] = clock.seconds
                 metrics.write(row)
                 reporter.row(row)

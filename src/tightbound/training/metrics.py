@@ -107,6 +107,14 @@ class MetricsFile:
         self._file.close()
 
 
+def by_layer(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as users count layers: ``kl_groups``, the top first, becomes ``kl_layers``, the bottom first."""
+    return {
+        "kl_layers" if key == "kl_groups" else key: value[::-1] if key == "kl_groups" else value
+        for key, value in row.items()
+    }
+
+
 def plain(value: Any) -> Any:
     """Tensors and NumPy values as JSON has them; NaN and infinities as null."""
     if isinstance(value, Mapping):

@@ -142,7 +142,7 @@ def _write_events(writer: SummaryWriter, row: Mapping[str, Any]) -> None:
     for key, value in row.items():
         if key in ("step", "split", "mode"):
             continue
-        values = {f"{key}/{i}": item for i, item in enumerate(value)} if isinstance(value, list) else {key: value}
+        values = {f"{key}/{i}": item for i, item in enumerate(value, 1)} if isinstance(value, list) else {key: value}
         for name, number in values.items():
             if isinstance(number, int | float):
                 writer.add_scalar(f"{row['split']}/{name}", number, row["step"])
