@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 import torch
@@ -31,8 +33,10 @@ def recorded(model: Ladder, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tenso
     found: list[tuple[Tensor, ...]] = []
     descend = model._descend
 
-    def record(epsilon: Tensor, given: dict[int, Tensor] | None = None) -> tuple[list[Tensor], Tensor]:
-        latents, above = descend(epsilon, given)
+    def record(
+        epsilon: Tensor, given: dict[int, Tensor] | None = None, constant: Collection[int] = ()
+    ) -> tuple[list[Tensor], Tensor]:
+        latents, above = descend(epsilon, given, constant)
         if given is not None:
             found.append(tuple(reversed(latents)))
         return latents, above

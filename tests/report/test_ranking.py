@@ -9,7 +9,8 @@ BY_KL, BY_ACTIVITY = "sorted by KL, largest first", "sorted by how much their po
 
 def test_by_kl_where_it_is_known_of_every_unit() -> None:
     assert units_by_use({"kl_units": [[0.1, 3.0, 2.0]], "activity": [[9, 0, 0]]}, [3]) == ([1, 2, 0], BY_KL)
-    assert units_by_use({"kl_units": [[0.1, 3.0], [5.0, 2.0]]}, [2, 2])[0] == [2, 1, 3, 0]
+    # Layers have the bottom first, flat indices the top.
+    assert units_by_use({"kl_units": [[5.0, 2.0, 4.0], [0.1, 3.0]]}, [2, 3])[0] == [2, 4, 1, 3, 0]
 
 
 def test_else_by_activity_else_in_order() -> None:

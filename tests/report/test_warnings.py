@@ -103,24 +103,24 @@ def test_the_note_on_a_density_tells_dequantized_pixels() -> None:
     ("active", "units", "level", "text"),
     [
         (
-            [4, 0],
-            [4, 8],
+            [0, 4],
+            [8, 4],
             "warning",
             "8 of 12 latent units carry nothing: no image moves them: all of layer 1 (bottom).",
         ),
         (
-            [3, 16, 49],
-            [4, 16, 64],
+            [49, 16, 3],
+            [64, 16, 4],
             "note",
             "16 of 84 latent units carry nothing: no image moves them: 15 of 64 of layer 1 (bottom), 1 of 4 of layer "
             "3 (top).",
         ),
-        ([0, 60], [4, 60], "warning", "4 of 64 latent units carry nothing: no image moves them: all of layer 2 (top)."),
-        ([4, 10], [4, 30], "warning", "20 of 34 latent units carry nothing: no image moves them: 20 of 30 of layer 1"),
-        ([3, 4], [4, 4], "note", "1 of 8 latent units carries nothing: no image moves it: 1 of 4 of layer 2 (top)."),
+        ([60, 0], [60, 4], "warning", "4 of 64 latent units carry nothing: no image moves them: all of layer 2 (top)."),
+        ([10, 4], [30, 4], "warning", "20 of 34 latent units carry nothing: no image moves them: 20 of 30 of layer 1"),
+        ([4, 3], [4, 4], "note", "1 of 8 latent units carries nothing: no image moves it: 1 of 4 of layer 2 (top)."),
         ([7] * 12, [8] * 12, "note", ": 1 of 8 of layer 12 (top), 1 of 8 of layer 11, "),
         ([7] * 12, [8] * 12, "note", ", and of 6 other layers."),
-        ([4, 8], [4, 8], None, ""),
+        ([8, 4], [8, 4], None, ""),
     ],
 )
 def test_unused_units_of_a_ladder_are_one_finding(
