@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import weakref
 from typing import Any
 
 import pytest
@@ -91,6 +92,23 @@ def test_padding_is_centered_and_cropped_again() -> None:
         cropped = model._params(maps, (1, 2))  # pyright: ignore[reportPrivateUsage]
     assert whole.shape == (2, 1, 16, 8)
     torch.testing.assert_close(cropped[0], whole[:, :, 3:12, 0:7], rtol=0, atol=0)
+
+
+def test_the_last_stage_holds_the_input_of_one_block_at_a_time() -> None:
+    """Its maps are the largest; where no gradient is kept, those of blocks that are done are given back."""
+    model = small_ladder(1, blocks=3)
+    seen: list[weakref.ref[Any]] = []
+    held: list[int] = []
+
+    def count(_block: Any, inputs: tuple[Any, ...]) -> None:
+        seen.append(weakref.ref(inputs[0]))
+        held.append(sum(maps() is not None for maps in seen))
+
+    for block in model.output.blocks:
+        block.register_forward_pre_hook(count)
+    with torch.no_grad():
+        model.output(torch.randn(2, 4, 1, 1, dtype=torch.float64))
+    assert held == [1, 1, 1]
 
 
 def test_the_log_ratio_is_that_of_flat_coordinates() -> None:

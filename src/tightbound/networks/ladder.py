@@ -144,4 +144,6 @@ class Output(Network):
         maps = in_format_of(maps, self)
         if self.upscale:
             maps = interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
-        return self.convolution(self.blocks(maps)).contiguous()
+        for block in self.blocks:  # one call of them all would hold the first maps, the largest there are, to its end
+            maps = block(maps)
+        return self.convolution(maps).contiguous()
