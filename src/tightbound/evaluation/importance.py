@@ -99,7 +99,7 @@ def importance(
 
 def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int, plan: Plan) -> Tile:
     """All K draws of one tile of images."""
-    tile = Tile(num_samples, x, model.likelihood, len(model.groups))
+    tile = Tile(num_samples, x, model.likelihood, model.groups)
     calls = [(rows, x[rows.start : rows.stop]) for rows in spans(0, len(x), plan.images_per_call)]
     encodings = [model.encode(images) for _, images in calls]
     for block in spans(0, num_samples, NOISE_SAMPLE_BLOCK):

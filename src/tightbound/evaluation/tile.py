@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from tightbound.core import Draw, Likelihood
+from tightbound.core import Draw, LatentGroup, Likelihood
 from tightbound.evaluation import diagnostics
 from tightbound.evaluation.pareto import pareto_k
 from tightbound.evaluation.units import TileUnits, keep
@@ -24,13 +27,13 @@ class Tile:
         num_samples: K.
         x: (T, C, H, W), the images.
         likelihood: whose mean is the reconstruction.
-        num_groups: L, latent groups.
+        groups: L latent groups, top first.
     """
 
-    def __init__(self, num_samples: int, x: Tensor, likelihood: Likelihood, num_groups: int) -> None:
+    def __init__(self, num_samples: int, x: Tensor, likelihood: Likelihood, groups: Sequence[LatentGroup]) -> None:
         self.num_samples = num_samples
         self.num_reconstructions = min(num_samples, RECONSTRUCTION_SAMPLES)
-        self.units = [TileUnits(len(x)) for _ in range(num_groups)]
+        self.units = [TileUnits(keep(x.new_empty(len(x), math.prod(group.shape)))) for group in groups]
         self._x, self._likelihood = x, likelihood
         zeros = keep(x.new_zeros(len(x)))
         self._log_weight = zeros.repeat(num_samples, 1)

@@ -19,12 +19,16 @@ class TileUnits:
 
     The posterior mean of an image is the mean of q where prior and posterior are Gaussians and x alone determines
     q, else the mean over samples (of the conditional mean where there is one, as in a ladder's lower groups).
+
+    Args:
+        like: (T, units), in what the sums are kept.
     """
 
-    def __init__(self, num_images: int) -> None:
-        self.num_images = num_images
+    def __init__(self, like: Tensor) -> None:
+        self.num_images = len(like)
         self.exact = True
-        self._sums: dict[str, Tensor] = {}
+        # Before the first draw, so that many draws hold no more than one.
+        self._kl, self._mean, self._square = (torch.zeros_like(like) for _ in range(3))
 
     def add(self, draw: Draw, kl: Tensor, level: int, at: slice) -> None:
         """Takes in the draw of some samples of the images ``at``; ``kl`` is (K, B, units)."""
@@ -32,23 +36,18 @@ class TileUnits:
         mean = latent if pair is None else pair[0].mean
         self.exact = mean.dim() < latent.dim()
         mean = mean.expand(latent.shape)
-        self._add("kl", at, _sum_samples(kl))
-        self._add("mean", at, _sum_samples(mean))
+        self._kl[at] += _sum_samples(kl)
+        self._mean[at] += _sum_samples(mean)
         if not self.exact:
-            self._add("square", at, keep(mean).square().sum(0))
-
-    def _add(self, name: str, at: slice, value: Tensor) -> None:
-        if name not in self._sums:
-            self._sums[name] = value.new_zeros(self.num_images, value.shape[-1])
-        self._sums[name][at] += value
+            self._square[at] += keep(mean).square().sum(0)
 
     def kl(self, num_samples: int) -> Tensor:
         """(T, units) KL of every image and unit, nats."""
-        return self._sums["kl"] / num_samples
+        return self._kl / num_samples
 
     def mean(self, num_samples: int) -> Tensor:
         """(T, units) posterior means."""
-        return self._sums["mean"] / num_samples
+        return self._mean / num_samples
 
     def squared_error(self, num_samples: int) -> Tensor:
         """(T, units) squared standard error of ``mean``; NaN if it is one sample alone."""
@@ -57,7 +56,7 @@ class TileUnits:
             return torch.zeros_like(mean)
         if num_samples == 1:
             return torch.full_like(mean, torch.nan)
-        return (self._sums["square"] / num_samples - mean.square()).clamp(min=0.0) / (num_samples - 1)
+        return (self._square / num_samples - mean.square()).clamp(min=0.0) / (num_samples - 1)
 
 
 class GroupTotals:
