@@ -1,0 +1,204 @@
+"""Several processes that train one model: who they are, and what they tell each other outside of a step.
+
+They are started by ``torchrun``, ``accelerate launch`` or ``tightbound train --processes N``. The first of them, rank
+0, is the only one that writes and speaks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tightbound.errors import RecipeError, RunError, TrainingError
+
+T = TypeVar("T")
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+# For as long, one may prepare data while the others wait. One that dies is noticed by its launcher at once.
+_PATIENCE = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """All processes of a run, seen from one of them.
+
+    Args:
+        rank: of this one.
+        world_size: how many there are, over all nodes.
+        local_rank: of this one on its node.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there are others."""
+        return self.world_size > 1
+
+    def device(self, name: str) -> torch.device:
+        """Where this one computes; every process of a node has a GPU of its own.
+
+        Raises:
+            RecipeError: there are not enough of them.
+        """
+        if not self.are_several or name == "cpu":
+            return torch.device(name)
+        there = torch.cuda.device_count() if name == "cuda" else 1
+        if self.local_rank >= there:
+            raise RecipeError(
+                f"device {name}: process {self.local_rank + 1} of this machine has none, as there {_are(there)}",
+                hint="one process a device, or --device cpu",
+            )
+        if name == "cuda":
+            torch.cuda.set_device(self.local_rank)
+        return torch.device(name, self.local_rank)
+
+    def check_shares(self, batch_size: int) -> None:
+        """Refuses batches whose parts would weigh differently in the mean.
+
+        Raises:
+            RecipeError: the size is no multiple of the number of processes.
+        """
+        if batch_size % self.world_size:
+            below = batch_size // self.world_size * self.world_size
+            raise RecipeError(
+                f"training.batch_size: got {batch_size}; {self.world_size} processes cannot share it equally",
+                hint=f"a multiple of {self.world_size}, such as training.batch_size={below or self.world_size}",
+            )
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        return self.sum(value) / self.world_size
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        if not self.are_several:
+            return value
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    def copy(self, tensors: Iterable[Tensor]) -> None:
+        """Gives tensors everywhere the values that they have in the first process."""
+        for tensor in tensors if self.are_several else ():
+            # In memory order of its own: a broadcast goes through memory, whatever the strides.
+            sent = tensor.detach().contiguous()
+            dist.broadcast(sent, 0)
+            tensor.detach().copy_(sent)
+
+    def first(self, action: Callable[[], T]) -> T:
+        """Has the first process do something and gives its result, which must be small, to all.
+
+        Raises:
+            Exception: what the action raises, there. The others end with the same exit status and say nothing.
+        """
+        if not self.are_several:
+            return action()
+        outcome: list[tuple[T | None, int | None]] = [(None, None)]
+        failure: Exception | None = None
+        if self.is_first:
+            try:
+                outcome = [(action(), None)]
+            except Exception as error:
+                failure, outcome = error, [(None, _status(error))]
+        dist.broadcast_object_list(outcome, 0)
+        value, status = outcome[0]
+        if failure is not None:
+            raise failure
+        if status is not None:
+            raise SystemExit(status)
+        return value  # pyright: ignore[reportReturnType]
+
+    def agreed(self, value: T) -> T:
+        """A small value as the first process has it."""
+        return self.first(lambda: value)
+
+    def each(self, action: Callable[[], T]) -> T:
+        """Has every process do something by itself. Where some fail, the first of those says why, and all end.
+
+        Raises:
+            Exception: what the action raises, in one process. The others end with the same exit status.
+        """
+        if not self.are_several:
+            return action()
+        value, failure = None, None
+        try:
+            value = action()
+        except Exception as error:
+            failure = error
+        statuses: list[int | None] = [None] * self.world_size
+        dist.all_gather_object(statuses, _status(failure) if failure else None)
+        failed = [rank for rank, status in enumerate(statuses) if status is not None]
+        if not failed:
+            return value  # pyright: ignore[reportReturnType]
+        if failure is not None and failed[0] == self.rank:
+            raise failure
+        raise SystemExit(statuses[failed[0]])
+
+    def in_turn(self, action: Callable[[], T]) -> T:
+        """The same, one process of each node before its others: what it downloads, they find."""
+        if not self.are_several:
+            return action()
+        if self.local_rank == 0:
+            value = self.each(action)
+            self.each(lambda: None)
+            return value
+        self.each(lambda: None)
+        return self.each(action)
+
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        """Inside, errors of the run come in all processes at once, and only the first says so."""
+        try:
+            yield
+        except (TrainingError, RecipeError, RunError) as error:
+            if self.is_first:
+                raise
+            raise SystemExit(error.exit_status) from None
+
+
+def join() -> Processes:
+    """The processes that this one was started with; itself alone if it was started by itself.
+
+    May be called more than once. A run that ends well should end with ``leave``.
+    """
+    if not was_launched():
+        return Processes()
+    if not dist.is_initialized():
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+
+
+def was_launched() -> bool:
+    """Whether a launcher such as torchrun has started this process as one of several."""
+    return all(name in os.environ for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def leave() -> None:
+    """Parts from the other processes; each goes on by itself."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _status(error: Exception) -> int:
+    return getattr(error, "exit_status", 1)
+
+
+def _are(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"
