@@ -53,6 +53,16 @@ def _at_least(least: int) -> Callable[[typer.CallbackParam, int], int]:
     return check
 
 
+def _at_least_if_given(least: int) -> Callable[[typer.CallbackParam, int | None], int | None]:
+    """The same for an option that may be left out."""
+    check = _at_least(least)
+
+    def check_given(param: typer.CallbackParam, value: int | None) -> int | None:
+        return None if value is None else check(param, value)
+
+    return check_given
+
+
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a zip of one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as training.epochs=10.")]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
@@ -124,6 +134,10 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the model, memory and time; write nothing.")] = False,
     no_evaluate: Annotated[bool, typer.Option("--no-evaluate", help="Stop after training.")] = False,
     device: Device = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", callback=_at_least_if_given(1), help="Train in N processes of this machine."),
+    ] = None,
 ) -> None:
     """Train a recipe, evaluate as it says, and write the report."""
     changes = [*(overrides or ()), *([] if device is None else [f"training.device={device}"])]
@@ -131,10 +145,18 @@ def train(
         raise RecipeError("--resume needs the run to go on with", hint="add --out RUN")
     if dry_run and (resume or out is not None):
         raise RecipeError("--dry-run writes nothing: --out and --resume have no effect", hint="leave them out")
+    if dry_run and processes is not None:
+        raise RecipeError("--dry-run trains nothing: --processes has no effect", hint="leave it out")
     if dry_run:
         from tightbound.commands.dry_run import dry_run as show
 
         return show(recipe, changes)
+    if processes is not None:
+        from tightbound.commands.launch import launch, refuse_nested
+
+        refuse_nested()
+        if processes > 1:
+            return launch(processes, ctx.meta[_ARGUMENTS])
     from tightbound.commands.train import train_and_report
 
     modules = ctx.parent.params["modules"] if ctx.parent else None
