@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import typer
@@ -44,13 +45,14 @@ def train_and_report(
         modules: plug-ins that were imported; named in the command that goes on with a stopped run.
     """
     processes = join()
-    loaded = processes.each(lambda: load_recipe(recipe, overrides))
-    folder = processes.first(lambda: _choose_folder(loaded, out, resume))
-    try:
-        run = train_run(loaded, folder=folder, resume=resume, say=say)
-    except InterruptedTrainingError as error:
-        error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules, processes.world_size)}"
-        raise
+    with processes.last_words() if processes.are_several else nullcontext():
+        loaded = processes.each(lambda: load_recipe(recipe, overrides))
+        folder = processes.first(lambda: _choose_folder(loaded, out, resume))
+        try:
+            run = train_run(loaded, folder=folder, resume=resume, say=say)
+        except InterruptedTrainingError as error:
+            error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules, processes.world_size)}"
+            raise
     leave()
     if run is not None:
         _finish(run, evaluate)

@@ -6,9 +6,10 @@ They are started by ``torchrun``, ``accelerate launch`` or ``tightbound train --
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -162,6 +163,19 @@ class Processes:
         return self.each(action)
 
     @contextmanager
+    def last_words(self) -> Iterator[None]:
+        """Around all of a command: one that ends without a word waits for the one that has some to end first.
+
+        A launcher that sees a process fail ends the others at once, whatever they are about to say.
+        """
+        try:
+            yield
+        except SystemExit:
+            with suppress(RuntimeError):  # it comes when the other has ended
+                dist.all_reduce(torch.zeros(1))
+            raise
+
+    @contextmanager
     def alike(self) -> Iterator[None]:
         """Inside, errors of the run come in all processes at once, and only the first says so."""
         try:
@@ -175,13 +189,14 @@ class Processes:
 def join() -> Processes:
     """The processes that this one was started with; itself alone if it was started by itself.
 
-    May be called more than once. A run that ends well should end with ``leave``.
+    May be called more than once. ``leave`` parts from them, at the latest when this one ends.
     """
     if not was_launched():
         return Processes()
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE)
+        atexit.register(leave)  # a process that ends with its connections open may abort
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
 
 
