@@ -295,3 +295,10 @@ def test_refusals() -> None:
 def test_convolutions_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         odd_ladder(**options)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 7), (1, 10, 8)])
+def test_images_of_another_shape_are_refused(shape: tuple[int, int, int]) -> None:
+    """Padding would take 10 × 8 pixels for a larger image of its own."""
+    with pytest.raises(ValueError, match=r"expected images \(B, 1, 9, 7\); got \(2, "):
+        odd_ladder().draw(torch.rand(2, *shape), 1)

@@ -12,8 +12,9 @@ import torch
 
 from tests.training.toy import ToySplit, run, toy_model, weights
 from tightbound.core import Loss, Step
+from tightbound.errors import RecipeError
 from tightbound.training import compilation
-from tightbound.training.compilation import COMPILE_STEPS, ForwardBackward, resolve_compile
+from tightbound.training.compilation import COMPILE_STEPS, ForwardBackward, resolve_compile, resolve_cuda_graph
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +74,27 @@ def test_a_compilation_that_fails_late_counts_no_batch_twice(monkeypatch: pytest
     assert module.norm.running_mean.item() == pytest.approx(0.1 * 2, rel=1e-14)
     assert module.norm.running_var.item() == pytest.approx(0.9 + 0.1 * 2, rel=1e-14)
     assert module.norm.bias.grad.item() == 2.0  # one for each of two images
+
+
+def test_a_graph_that_cannot_be_captured_costs_one_warning_and_no_batch() -> None:
+    """As on a processor, which has no such graphs: the step is taken once, with its own gradients."""
+    module, warnings = NormalizedSum(), []
+    forward_backward = ForwardBackward(module, compiled=False, cuda_graph=True, warn=warnings.append)
+    x = torch.tensor([[1.0], [3.0]])  # mean 2, variance 2
+    forward_backward(x, x, Step(torch.tensor(0), torch.tensor(0.0)))
+    assert len(warnings) == 1
+    assert "the capture of a CUDA graph failed, training goes on without it" in warnings[0]
+    assert forward_backward.cuda_graph is False
+    assert module.norm.num_batches_tracked == 1
+    assert module.norm.running_mean.item() == pytest.approx(0.1 * 2, rel=1e-14)
+    assert module.norm.bias.grad.item() == 2.0
+
+
+def test_graphs_are_for_gpus() -> None:
+    assert resolve_cuda_graph("auto", "cuda") is resolve_cuda_graph(True, "cuda") is True
+    assert resolve_cuda_graph(False, "cuda") is resolve_cuda_graph("auto", "cpu") is False
+    with pytest.raises(RecipeError, match=r"training\.cuda_graph: got true; the device is cpu"):
+        resolve_cuda_graph(True, "cpu")
 
 
 def compare_compiled_with_eager(folder: Path) -> None:

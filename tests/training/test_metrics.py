@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tightbound.training.metrics import Meter, MetricsFile, plain
+from tightbound.training.metrics import Meter, MetricsFile, by_layer, plain
 
 YES, NO = torch.tensor(True), torch.tensor(False)
 
@@ -20,6 +20,11 @@ def test_means_are_those_by_hand_and_skipped_steps_do_not_count() -> None:
     assert meter.read() == {"elbo": 2.5, "kl_groups": [1.5, 20.0]}
     meter.add({"elbo": torch.tensor(7.0), "kl_groups": torch.tensor([0.0, 0.0])}, YES)
     assert meter.read()["elbo"] == 7.0
+
+
+def test_rows_count_layers_from_the_bottom() -> None:
+    assert by_layer({"kl": 6.0, "kl_groups": [1.0, 2.0, 3.0]}) == {"kl": 6.0, "kl_layers": [3.0, 2.0, 1.0]}
+    assert by_layer({"kl": 6.0}) == {"kl": 6.0}
 
 
 def test_an_interval_without_a_step_has_no_means() -> None:

@@ -151,7 +151,13 @@ class Ladder(Model):
             self.capabilities |= {"stop_density"}
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Encoding:
-        """d_1 … d_L of images, the bottom first."""
+        """d_1 … d_L of images, the bottom first.
+
+        Raises:
+            ValueError: images of another size or number of channels than the model's.
+        """
+        if tuple(x.shape[1:]) != tuple(self.image_shape):
+            raise ValueError(f"expected images (B, {', '.join(map(str, self.image_shape))}); got {tuple(x.shape)}")
         maps, found = self.stem(pad(x, self.padding)), []
         for layer in self.bottom_up:
             maps = layer(maps)
