@@ -7,11 +7,15 @@ They are started by ``torchrun``, ``accelerate launch`` or ``tightbound train --
 from __future__ import annotations
 
 import atexit
+import gc
 import os
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import TypeVar
 
 import torch
@@ -25,6 +29,7 @@ T = TypeVar("T")
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # For as long, one may prepare data while the others wait. One that dies is noticed by its launcher at once.
 _PATIENCE = timedelta(hours=2)
+_LOCK_FREE = 0.1  # seconds; what waits for the interpreter's lock takes microseconds
 
 
 @dataclass(frozen=True)
@@ -194,9 +199,12 @@ def join() -> Processes:
     if not was_launched():
         return Processes()
     if not dist.is_initialized():
+        # Its functions have the group that there is when it is loaded as a default, and would keep it for good. The
+        # training step of several processes loads it.
+        import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE)
-        atexit.register(leave)  # a process that ends with its connections open may abort
+        atexit.register(_part)
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
 
 
@@ -206,9 +214,27 @@ def was_launched() -> bool:
 
 
 def leave() -> None:
-    """Parts from the other processes; each goes on by itself."""
+    """Parts from the other processes, all together; each goes on by itself."""
     if dist.is_initialized():
+        dist.barrier()  # none closes its connections while another still reads from them
+        _part()
+
+
+def _part() -> None:
+    """Ends the connections and the threads behind them, without a word to the others, who may have ended.
+
+    A thread of gloo that lets go of a tensor needs the interpreter's lock, also after the exchange that it belonged to.
+    Where the interpreter is already being finalized it gets none, and the whole process is aborted. The threads end
+    with the last reference to the group, and a training step that exchanges gradients is a cycle that has one. Python's
+    own is kept for last: it alone is let go of without the lock, for which the threads may be waiting.
+    """
+    if dist.is_initialized():
+        group = dist.group.WORLD
         dist.destroy_process_group()
+        gc.collect()
+        if sys.getrefcount(group) > 2:  # PyTorch's caches keep the group of sharded tensors, whose threads go on
+            time.sleep(_LOCK_FREE)
+        del group
 
 
 def _status(error: Exception) -> int:
