@@ -63,6 +63,10 @@ def _at_least_if_given(least: int) -> Callable[[typer.CallbackParam, int | None]
     return check_given
 
 
+NumberOfProcesses = Annotated[
+    int | None,
+    typer.Option("--processes", metavar="N", callback=_at_least_if_given(1), help="In N processes of this machine."),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a zip of one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as training.epochs=10.")]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
@@ -134,10 +138,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the model, memory and time; write nothing.")] = False,
     no_evaluate: Annotated[bool, typer.Option("--no-evaluate", help="Stop after training.")] = False,
     device: Device = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(metavar="N", callback=_at_least_if_given(1), help="Train in N processes of this machine."),
-    ] = None,
+    processes: NumberOfProcesses = None,
 ) -> None:
     """Train a recipe, evaluate as it says, and write the report."""
     changes = [*(overrides or ()), *([] if device is None else [f"training.device={device}"])]
@@ -151,20 +152,29 @@ def train(
         from tightbound.commands.dry_run import dry_run as show
 
         return show(recipe, changes)
-    if processes is not None:
-        from tightbound.commands.launch import launch, refuse_nested
-
-        refuse_nested()
-        if processes > 1:
-            return launch(processes, ctx.meta[_ARGUMENTS])
+    if _launched(ctx, processes):
+        return None
     from tightbound.commands.train import train_and_report
 
     modules = ctx.parent.params["modules"] if ctx.parent else None
     train_and_report(recipe, changes, out=out, resume=resume, evaluate=not no_evaluate, modules=modules or ())
 
 
+def _launched(ctx: typer.Context, processes: int | None) -> bool:
+    """Runs this command in so many processes, until they have ended; whether there was more than one to run it in."""
+    if processes is None:
+        return False
+    from tightbound.commands.launch import launch, refuse_nested
+
+    refuse_nested()
+    if processes > 1:
+        launch(processes, ctx.meta[_ARGUMENTS])
+    return processes > 1
+
+
 @app.command()
 def evaluate(
+    ctx: typer.Context,
     run: RunPath,
     options: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the method: temperatures=500.")
@@ -185,8 +195,11 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the per-image values.")] = None,
     device: Device = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    processes: NumberOfProcesses = None,
 ) -> None:
     """Bound log p(x) of images, with the uncertainty of the number."""
+    if _launched(ctx, processes):
+        return
     from tightbound.commands.evaluate import evaluate_and_print
 
     given = {"method": method, "samples": samples, "limit": limit, "split": split}

@@ -1,7 +1,8 @@
-"""``tightbound train --processes N``."""
+"""``tightbound train --processes N`` and ``evaluate RUN --processes N``."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,19 +19,24 @@ from typer.testing import CliRunner
 import tightbound as tb
 from tightbound.cli import app
 from tightbound.commands.launch import _without_processes
+from tightbound.recipes.run import open_run
 
 SETTINGS = ("training.epochs=null", "training.steps=12", "training.precision=float64", "training.tensorboard=false")
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tightbound", "train", "digits-vae", *arguments, "--processes", "2"]
+def _start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tightbound", *map(str, arguments), "--processes", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*command, "--no-evaluate"], env=environment, text=True, start_new_session=True, **pipes)
+    return subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)
+
+
+def _train(*arguments: object) -> subprocess.Popen[str]:
+    return _start("train", "digits-vae", *arguments, "--no-evaluate")
 
 
 def test_two_processes_make_the_run_that_one_makes(tmp_path: Path) -> None:
-    process = _start(*SETTINGS, "--out", str(tmp_path / "two"))
+    process = _train(*SETTINGS, "--out", str(tmp_path / "two"))
     out, err = process.communicate(timeout=170)
     assert process.returncode == 0, err
     assert out == f"report: {tmp_path / 'two' / 'report.html'}\n"
@@ -42,7 +49,7 @@ def test_two_processes_make_the_run_that_one_makes(tmp_path: Path) -> None:
 
 
 def test_a_wrong_option_is_said_once_with_its_status(tmp_path: Path) -> None:
-    process = _start("training.batch_size=127", "--out", str(tmp_path / "run"))
+    process = _train("training.batch_size=127", "--out", str(tmp_path / "run"))
     _, err = process.communicate(timeout=170)
     assert process.returncode == 2
     assert err.count("error: ") == 1
@@ -54,7 +61,7 @@ def test_a_wrong_option_is_said_once_with_its_status(tmp_path: Path) -> None:
 def test_ctrl_c_saves_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     """It reaches all processes, and the launcher passes it on to them a second time."""
     folder = tmp_path / "run"
-    process = _start("training.epochs=5000", "training.tensorboard=false", "--out", str(folder))
+    process = _train("training.epochs=5000", "training.tensorboard=false", "--out", str(folder))
     for _ in range(1600):
         if process.poll() is not None or (folder / "metrics.jsonl").exists():
             break
@@ -66,6 +73,52 @@ def test_ctrl_c_saves_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "torch" not in err
     assert f"--out {folder} --resume --no-evaluate --processes 2" in err
     assert len(list((folder / "checkpoints").glob("step-*"))) == 1
+
+
+def test_two_processes_evaluate_to_the_bit_what_one_does(copied: Path, tmp_path: Path) -> None:
+    """45 images of a run, 32 and 13; each process has one thread, as the one has here."""
+    out = {number: tmp_path / f"{number}.npz" for number in (1, 2)}
+    given = ("evaluate", copied, "--split", "train", "--limit", 45, "--samples", 300, "--seed", 7, "--json", "--out")
+    process = _start(*given, out[2])
+    stdout, err = process.communicate(timeout=170)
+    assert process.returncode == 0, err
+    assert stdout.count("\n") == 1
+    two, threads = json.loads(stdout), torch.get_num_threads()
+    assert open_run(copied).evaluations()[-1] == two
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(1)
+    try:
+        result = CliRunner().invoke(app, [*map(str, given), str(out[1])])
+    finally:
+        torch.set_num_threads(threads)
+    one = json.loads(result.stdout)
+    assert (one["threads"], two["threads"]) == (1, 2)
+    left_out = ("seconds", "images_per_second", "threads")
+    assert {k: v for k, v in one.items() if k not in left_out} == {k: v for k, v in two.items() if k not in left_out}
+    with np.load(out[1]) as wanted, np.load(out[2]) as found:
+        assert found["index"].tolist() == list(range(45))
+        for name in wanted.files:
+            np.testing.assert_array_equal(found[name], wanted[name], strict=True)
+
+
+def test_what_cannot_be_shared_is_said_once(copied: Path) -> None:
+    process = _start("evaluate", copied, "--method", "probe")
+    _, err = process.communicate(timeout=170)
+    assert process.returncode == 2
+    assert err.count("error: ") == 1
+    assert "error: --method: got probe, whose images cannot be shared between processes" in err
+
+
+def test_an_evaluation_that_is_stopped_says_so_once(copied: Path) -> None:
+    process = _start("evaluate", copied, "--method", "annealed", "temperatures=10000000", "most_hours=null")
+    assert process.stderr is not None
+    said = process.stderr.readline()  # what it will take, before it begins
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert said.startswith("annealing 300 images × 16 chains"), said + err
+    assert process.returncode == 130, err
+    assert err.count("error: ") == 1
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("number", ["1", "2"])

@@ -19,10 +19,12 @@ import torch
 
 from tests.training.toy import ToySplit, run, toy_model, weights
 from tightbound.core import Model
+from tightbound.errors import DataError, TightboundError
+from tightbound.evaluation import Annealing, annealed, bidirectional, importance
 from tightbound.numerics import generator_for
 from tightbound.objectives import ELBO, IWAE
 from tightbound.registry import Factory
-from tightbound.training import join, leave
+from tightbound.training import Processes, join, leave
 
 # Models, objectives and settings whose runs do not depend on the number of processes.
 EQUAL: dict[str, dict[str, Any]] = {
@@ -72,6 +74,32 @@ def _outcome(action: Callable[[], Any]) -> dict[str, Any]:
     return {}
 
 
+class _Unreadable(ToySplit):
+    """Images of which those behind the first 32 cannot be read."""
+
+    def fixed(self, start, stop, seed):
+        if start:
+            raise DataError("image 33 is damaged")
+        return super().fixed(start, stop, seed)
+
+
+def evaluations(processes: Processes | None = None) -> list[dict[str, Any]]:
+    """75 images, in float32 as evaluation is, by each method: all but the time that it took."""
+    model, split = toy_model().float(), ToySplit(75, 2)
+    shared: dict[str, Any] = {} if processes is None else {"processes": processes}
+    short = Annealing(temperatures=6, leapfrog_steps=2)
+    found = [importance(model, split, 300, **shared), annealed(model, split, 4, short, **shared)]
+    found.append(bidirectional(model, split, 4, short, simulated=40, **shared))
+    rows = [{**item.to_row(), **{name: list(map(float, v)) for name, v in item.per_image.items()}} for item in found]
+    left_out = ("seconds", "predicted_seconds", "images_per_second")
+    return [{key: value for key, value in row.items() if key not in left_out} for row in rows]
+
+
+def _refused(source: Any, processes: Processes) -> None:
+    with processes.alike(TightboundError):
+        importance(toy_model(), source, 30, processes=processes)
+
+
 def main(folder: Path, names: list[str]) -> None:
     processes = join()
     own = folder if processes.is_first else folder / f"elsewhere-{processes.rank}"
@@ -98,6 +126,14 @@ def main(folder: Path, names: list[str]) -> None:
             split = ToySplit()
             split.bad_batches = range(100)
             record[name] = _outcome(lambda split=split: run(own / "diverged", split=split, max_nonfinite=3))
+        elif name == "evaluated":
+            record[name] = evaluations(processes)
+        elif name == "not_finite":
+            x = ToySplit(40).fixed(0, 40, 0).double()
+            x[35] = torch.nan
+            record[name] = _outcome(lambda x=x: _refused(x, processes))
+        elif name == "unreadable":
+            record[name] = _outcome(lambda: _refused(_Unreadable(), processes))
         elif name == "different":  # each process would start elsewhere
             model = toy_model()
             with torch.no_grad():

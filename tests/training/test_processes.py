@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.spread import EQUAL, equal_case
+from tests.training.spread import EQUAL, equal_case, evaluations
 from tightbound.errors import RecipeError
 from tightbound.training import checkpoint as files
 from tightbound.training.agreement import Agreement
@@ -24,6 +24,7 @@ from tightbound.training.processes import Processes
 
 ROOT = Path(__file__).parents[2]
 OTHERS = ("resumed", "begun", "begun_sharded", "signaled", "unequal", "occupied", "diverged", "different")
+EVALUATIONS = ("evaluated", "not_finite", "unreadable")
 MEANS_OF_ROOTS = "rmse"  # the mean over processes of each one's, which is no mean over images
 
 
@@ -53,7 +54,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     torch.set_default_dtype(torch.float64)
     equal_case(folder / "resumed", "plain", epochs=None, steps=6)
-    with _started("--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *OTHERS)) as process:
+    with _started(
+        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *OTHERS, *EVALUATIONS)
+    ) as process:
         _finish(process)
     return folder
 
@@ -144,6 +147,29 @@ def test_an_error_that_all_meet_is_said_once(two: Path) -> None:
         assert (first["error"], first["status"]) == (error, status)
         assert text in first["message"]
         assert (second["error"], second["message"]) == ("SystemExit", str(status))
+
+
+def test_two_processes_evaluate_to_the_bit_as_one_does(two: Path) -> None:
+    """75 images, which are tiles of 32, 32 and 11: three, of which one process has two. Per image and in sum."""
+    torch.set_default_dtype(torch.float64)
+    wanted = json.loads(json.dumps(evaluations()))
+    first, second = _record(two, "evaluated")
+    assert [row["method"] for row in wanted] == ["importance", "annealed", "bidirectional"]
+    assert [len(row["ess"]) for row in wanted] == [75, 75, 75]
+    assert first == second == wanted
+
+
+def test_an_error_of_an_evaluation_is_said_by_one(two: Path) -> None:
+    """By the first, of what all learn; by the one that met it, of what they do not."""
+    for name, rank, error, status, text in (
+        ("not_finite", 0, "TightboundError", 1, "got NaN or +inf in image 35"),
+        ("unreadable", 1, "DataError", 3, "image 33 is damaged"),
+    ):
+        found = _record(two, name)
+        said, silent = found[rank], found[1 - rank]
+        assert (said["error"], said["status"]) == (error, status)
+        assert text in said["message"]
+        assert (silent["error"], silent["message"]) == ("SystemExit", str(status))
 
 
 def test_all_start_from_the_weights_of_the_first(two: Path) -> None:

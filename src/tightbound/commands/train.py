@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import typer
@@ -45,7 +44,7 @@ def train_and_report(
         modules: plug-ins that were imported; named in the command that goes on with a stopped run.
     """
     processes = join()
-    with processes.last_words() if processes.are_several else nullcontext():
+    with processes.last_words():
         loaded = processes.each(lambda: load_recipe(recipe, overrides))
         folder = processes.first(lambda: _choose_folder(loaded, out, resume))
         try:

@@ -6,11 +6,12 @@ from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.lock import run_lock
 from tightbound.training.loop import InterruptedTrainingError, TrainingResult, train
 from tightbound.training.precision import autocast, dtype_of, full_precision, place, resolve_device
-from tightbound.training.processes import Processes, join, leave, was_launched
+from tightbound.training.processes import ALONE, Processes, join, leave, was_launched
 from tightbound.training.settings import TrainingSettings
 from tightbound.training.step import TrainingStep
 
 __all__ = [
+    "ALONE",
     "Checkpoint",
     "Decisions",
     "InterruptedTrainingError",

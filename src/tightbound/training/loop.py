@@ -136,7 +136,7 @@ def train(
 
     with ExitStack() as stack:
         stack.enter_context(_disk_errors(folder))
-        stack.enter_context(processes.alike())
+        stack.enter_context(processes.alike(TrainingError, RecipeError, RunError))
         own = folder if processes.is_first else None
         found = hand_out(processes.each(lambda: own and _open(own, resume, stack)), processes)
         counted = found.state["counters"] if found else {"step": 0, "metrics_bytes": 0}

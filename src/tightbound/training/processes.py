@@ -16,19 +16,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tightbound.errors import RecipeError, RunError, TrainingError
+from tightbound.errors import RecipeError, TightboundError
 
 T = TypeVar("T")
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # For as long, one may prepare data while the others wait. One that dies is noticed by its launcher at once.
 _PATIENCE = timedelta(hours=2)
+_INTERRUPTED = 130
 _LOCK_FREE = 0.1  # seconds; what waits for the interpreter's lock takes microseconds
 
 
@@ -134,27 +135,35 @@ class Processes:
         """A small value as the first process has it."""
         return self.first(lambda: value)
 
-    def each(self, action: Callable[[], T]) -> T:
-        """Has every process do something by itself. Where some fail, the first of those says why, and all end.
+    def gather(self, action: Callable[[], T]) -> list[T]:
+        """Has every process do something by itself and gives all results, which must be small, to all, in order.
 
         Raises:
-            Exception: what the action raises, in one process. The others end with the same exit status.
+            Exception: what the action raises, in one process: where some fail, the first of those says why. The others
+                end with the same exit status.
         """
         if not self.are_several:
-            return action()
-        value, failure = None, None
+            return [action()]
+        outcome: tuple[T | None, int | None] = (None, None)
+        failure: Exception | None = None
         try:
-            value = action()
+            outcome = (action(), None)
         except Exception as error:
-            failure = error
-        statuses: list[int | None] = [None] * self.world_size
-        dist.all_gather_object(statuses, _status(failure) if failure else None)
-        failed = [rank for rank, status in enumerate(statuses) if status is not None]
+            failure, outcome = error, (None, _status(error))
+        outcomes: list[tuple[Any, int | None]] = [(None, None)] * self.world_size
+        dist.all_gather_object(outcomes, outcome)
+        failed = [rank for rank, (_, status) in enumerate(outcomes) if status is not None]
         if not failed:
-            return value  # pyright: ignore[reportReturnType]
+            return [value for value, _ in outcomes]
         if failure is not None and failed[0] == self.rank:
-            raise failure
-        raise SystemExit(statuses[failed[0]])
+            raise failure from _OfOneError(failure)
+        raise SystemExit(outcomes[failed[0]][1])
+
+    def each(self, action: Callable[[], T]) -> T:
+        """The same with results of any size, which stay where they are."""
+        own: list[T] = []
+        self.gather(lambda: own.append(action()))
+        return own[0]
 
     def in_turn(self, action: Callable[[], T]) -> T:
         """The same, one process of each node before its others: what it downloads, they find."""
@@ -175,20 +184,39 @@ class Processes:
         """
         try:
             yield
+        except KeyboardInterrupt:
+            if self.is_first:
+                raise
+            raise SystemExit(_INTERRUPTED) from None
         except SystemExit:
-            with suppress(RuntimeError):  # it comes when the other has ended
-                dist.all_reduce(torch.zeros(1))
+            if self.are_several:
+                with suppress(RuntimeError):  # it comes when the other has ended
+                    dist.all_reduce(torch.zeros(1))
             raise
 
     @contextmanager
-    def alike(self) -> Iterator[None]:
-        """Inside, errors of the run come in all processes at once, and only the first says so."""
+    def alike(self, *kinds: type[TightboundError]) -> Iterator[None]:
+        """Inside, errors of these kinds come in all processes at once, and only the first says so.
+
+        It is another that does if ``gather`` or ``each`` have found that it met an error by itself.
+        """
         try:
             yield
-        except (TrainingError, RecipeError, RunError) as error:
-            if self.is_first:
+        except kinds as error:
+            if self.is_first or isinstance(error.__cause__, _OfOneError):
                 raise
             raise SystemExit(error.exit_status) from None
+
+
+ALONE = Processes()
+
+
+class _OfOneError(Exception):
+    """The cause of an error that one of several processes met by itself."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("one process met it, and the others have been told to end")
+        self.__cause__ = error.__cause__
 
 
 def join() -> Processes:
