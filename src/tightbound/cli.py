@@ -368,10 +368,19 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Of one recipe, or a
 
 @app.command()
 def data(
-    name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file; or pack FOLDER.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="Its settings, such as data.validation=0.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of pack: the new folder. [default: FOLDER-packed, here]")
+    ] = None,
 ) -> None:
-    """List the data sets, or explain one."""
+    """List the data sets, or explain one; or pack the images of a folder into one file, larger than memory."""
+    if name == "pack":
+        from tightbound.commands.pack import pack_folder
+
+        return typer.echo(pack_folder(overrides or (), out))
+    if out is not None:
+        raise RecipeError("--out has an effect with pack alone", hint="tightbound data pack FOLDER --out DIR")
     from tightbound.commands.show import list_data, show_data
 
     typer.echo(list_data() if name is None else show_data(name, overrides or ()))
