@@ -177,8 +177,8 @@ def ours_text(line: Mapping[str, Any], rows: Rows) -> str:
 
 
 def of_recipe(line: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The published numbers that a recipe of ours is set beside: all, but those of another recipe alone."""
-    return [value for value in line["values"] if value.get("recipe", name) == name]
+    """The published numbers that a recipe of ours is set beside: all, but those of other recipes alone."""
+    return [value for value in line["values"] if name in value.get("recipes", [name])]
 
 
 def study_files(name: str) -> list[Path]:

@@ -9,13 +9,22 @@ import tightbound.networks  # noqa: F401  (registers the kinds)
 from tightbound.networks import Decoder, Encoder
 from tightbound.registry import Factory
 
-KINDS = ("mlp", "skip_mlp", "convolutional", "convolutional, stride 3", "residual", "gated")  # kind, variant
+KINDS = (  # kind, variant
+    "mlp",
+    "skip_mlp",
+    "convolutional",
+    "convolutional, stride 3",
+    "resize_convolutional",
+    "residual",
+    "gated",
+)
 NORMALIZATIONS = ("none", "weight", "group", "batch")
 SMALL = {
     "mlp": {"hidden": (12, 9)},
     "skip_mlp": {"hidden": (12, 9)},
     "convolutional": {"channels": (8, 6, 4), "features": 10},
     "convolutional, stride 3": {"channels": (8, 6), "kernel_size": 5, "stride": 3, "features": None},
+    "resize_convolutional": {"channels": (8, 4), "kernel_size": 3, "features": 10},
     "residual": {"channels": 4, "blocks": 2},
     "gated": {"channels": (4, 6, 5), "kernel_size": 3},
 }

@@ -122,8 +122,8 @@ SHAPES = {
         for name in ("svhn-ladder-15", *(f"cifar10-ladder-{kind}" for kind in ("3", "3-hour", "6", "15")))
     },
     **{
-        f"mnist-tvae-{kind}-gray": {"image_shape": (1, 28, 28), "data_kind": "levels", "levels": 255}
-        for kind in ("plain", "affine", "tps")
+        f"mnist-{kind}": {"image_shape": (1, 28, 28), "data_kind": "levels", "levels": 255}
+        for kind in ("tvae-plain-gray", "tvae-affine-gray", "tvae-tps-gray", "hvae-gray", "hvae-iaf", "vae-iaf-joint")
     },
 }
 

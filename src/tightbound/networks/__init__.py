@@ -6,6 +6,7 @@ from tightbound.networks.initialize import initialize_from_data
 from tightbound.networks.mlp import MLPDecoder, MLPEncoder
 from tightbound.networks.network import Decoder, Encoder, Network
 from tightbound.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
+from tightbound.networks.resize_convolutional import ResizeConvolutionalDecoder, ResizeConvolutionalEncoder
 from tightbound.networks.skip_mlp import SkipMLPDecoder, SkipMLPEncoder
 from tightbound.networks.spatial import SpatialTransformer
 
@@ -22,6 +23,8 @@ __all__ = [
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
+    "ResizeConvolutionalDecoder",
+    "ResizeConvolutionalEncoder",
     "SkipMLPDecoder",
     "SkipMLPEncoder",
     "SpatialTransformer",

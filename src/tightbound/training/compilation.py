@@ -17,16 +17,18 @@ from tightbound.core import Loss, Step
 from tightbound.errors import RecipeError
 from tightbound.training.capture import CapturedStep
 
-# Compiling a small step takes about half a minute on a processor; at some 10 ms a step saved, this many repay it.
-COMPILE_STEPS = 3000
+# Compiling a small step takes about half a minute on a processor; at some 10 ms a step saved, this many repay it. On a
+# GPU a step replayed as one graph has little left to save: 0.1 ms of the MLP's, for 11 s (benchmarks/results).
+COMPILE_STEPS = {"cpu": 3_000, "mps": 3_000, "cuda": 100_000}
 
 
 def resolve_compile(wanted: str | bool, device: str, total_steps: int) -> tuple[bool, str]:
     """Whether to compile, and why in one line. ``auto`` asks for a long run and a compiler."""
     if isinstance(wanted, bool):
         return wanted, f"compile: {'on' if wanted else 'off'}, as asked"
-    if total_steps < COMPILE_STEPS:
-        return False, f"compile: off, as {total_steps:,} steps are too few to repay it (from {COMPILE_STEPS:,} on)"
+    if total_steps < COMPILE_STEPS[device]:
+        least = COMPILE_STEPS[device]
+        return False, f"compile: off, as {total_steps:,} steps are too few to repay it (from {least:,} on)"
     if not has_compiler(device):
         return False, "compile: off, as no compiler was found on this machine"
     return True, f"compile: on, as {total_steps:,} steps repay it; the first step takes longer"
