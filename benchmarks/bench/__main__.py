@@ -34,6 +34,7 @@ CASES = {
     6: "pipeline:case",
     7: "startup:case",
     8: "memory:case",
+    9: "processes:case",
     10: "warps:case",
     11: "hamiltonian:case",
 }

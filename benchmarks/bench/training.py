@@ -17,7 +17,7 @@ from tightbound.networks import initialize_from_data
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
-from tightbound.training import TrainingStep, decide
+from tightbound.training import ALONE, Processes, TrainingStep, decide
 from tightbound.training.session import assemble
 
 Run = Callable[[int], None]
@@ -47,15 +47,18 @@ class Ours:
         recipe: a shipped name.
         split: images on the CPU.
         overrides: of the recipe.
+        processes: that share every batch.
     """
 
-    def __init__(self, recipe: str, split: Split, overrides: Iterable[str]) -> None:
+    def __init__(self, recipe: str, split: Split, overrides: Iterable[str], processes: Processes = ALONE) -> None:
         made = built(recipe, split, overrides)
         settings = made.recipe.training
         self._decisions = decide(settings, made.model, len(split))
         self._session = assemble(
             *(made.model, made.objective, split, settings, self._decisions, None),
             folder=Path(tempfile.gettempdir()),  # nothing is written without a checkpoint
+            processes=processes,
+            device=torch.device(self._decisions.device),
             initialize=initialize_from_data,
             warn=say,
         )

@@ -21,6 +21,7 @@ from tightbound.recipes.model_images import images_for
 from tightbound.recipes.recipe import Recipe, load_recipe
 from tightbound.recipes.run import Run, open_run
 from tightbound.recipes.train import new_folder, read_data, train_run
+from tightbound.training import join
 
 AnyRecipe = str | Path | Mapping[str, Any] | Recipe
 
@@ -52,6 +53,9 @@ def train(
         say: takes sentences about what was chosen and prepared.
         sections: what to change in the recipe's sections: ``training={"epochs": 10}``.
 
+    In a script that ``torchrun`` has started several times, all train one model. The first process evaluates and
+    reports; the others return when training is done.
+
     Example:
         >>> import tightbound as tb
         >>> run = tb.train("digits-vae", training={"epochs": 5})    # doctest: +SKIP
@@ -64,10 +68,12 @@ def train(
     if data is not None:
         name = str(data) if isinstance(data, str | Path) else "images in memory"
         loaded = dataclasses.replace(loaded, data=dataclasses.replace(loaded.data, name=name), source={})
-    folder = new_folder(loaded) if out is None else Path(out)
+    folder = join().first(lambda: new_folder(loaded) if out is None else Path(out))
     run = train_run(
         loaded, data, folder=folder, resume=resume, say=say if not quiet else lambda text: None, quiet=quiet
     )
+    if run is None:
+        return open_run(folder)
     for settings in loaded.evaluation if evaluate else ():
         run.add_evaluation(evaluating.evaluate_run(run, settings))
     if report:

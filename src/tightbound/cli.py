@@ -53,6 +53,20 @@ def _at_least(least: int) -> Callable[[typer.CallbackParam, int], int]:
     return check
 
 
+def _at_least_if_given(least: int) -> Callable[[typer.CallbackParam, int | None], int | None]:
+    """The same for an option that may be left out."""
+    check = _at_least(least)
+
+    def check_given(param: typer.CallbackParam, value: int | None) -> int | None:
+        return None if value is None else check(param, value)
+
+    return check_given
+
+
+NumberOfProcesses = Annotated[
+    int | None,
+    typer.Option("--processes", metavar="N", callback=_at_least_if_given(1), help="In N processes of this machine."),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a zip of one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as training.epochs=10.")]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
@@ -124,6 +138,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the model, memory and time; write nothing.")] = False,
     no_evaluate: Annotated[bool, typer.Option("--no-evaluate", help="Stop after training.")] = False,
     device: Device = None,
+    processes: NumberOfProcesses = None,
 ) -> None:
     """Train a recipe, evaluate as it says, and write the report."""
     changes = [*(overrides or ()), *([] if device is None else [f"training.device={device}"])]
@@ -131,18 +146,35 @@ def train(
         raise RecipeError("--resume needs the run to go on with", hint="add --out RUN")
     if dry_run and (resume or out is not None):
         raise RecipeError("--dry-run writes nothing: --out and --resume have no effect", hint="leave them out")
+    if dry_run and processes is not None:
+        raise RecipeError("--dry-run trains nothing: --processes has no effect", hint="leave it out")
     if dry_run:
         from tightbound.commands.dry_run import dry_run as show
 
         return show(recipe, changes)
+    if _launched(ctx, processes):
+        return None
     from tightbound.commands.train import train_and_report
 
     modules = ctx.parent.params["modules"] if ctx.parent else None
     train_and_report(recipe, changes, out=out, resume=resume, evaluate=not no_evaluate, modules=modules or ())
 
 
+def _launched(ctx: typer.Context, processes: int | None) -> bool:
+    """Runs this command in so many processes, until they have ended; whether there was more than one to run it in."""
+    if processes is None:
+        return False
+    from tightbound.commands.launch import launch, refuse_nested
+
+    refuse_nested()
+    if processes > 1:
+        launch(processes, ctx.meta[_ARGUMENTS])
+    return processes > 1
+
+
 @app.command()
 def evaluate(
+    ctx: typer.Context,
     run: RunPath,
     options: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the method: temperatures=500.")
@@ -163,8 +195,11 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the per-image values.")] = None,
     device: Device = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    processes: NumberOfProcesses = None,
 ) -> None:
     """Bound log p(x) of images, with the uncertainty of the number."""
+    if _launched(ctx, processes):
+        return
     from tightbound.commands.evaluate import evaluate_and_print
 
     given = {"method": method, "samples": samples, "limit": limit, "split": split}
@@ -333,10 +368,19 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Of one recipe, or a
 
 @app.command()
 def data(
-    name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Of one data set, a folder or a file; or pack FOLDER.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="Its settings, such as data.validation=0.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of pack: the new folder. [default: FOLDER-packed, here]")
+    ] = None,
 ) -> None:
-    """List the data sets, or explain one."""
+    """List the data sets, or explain one; or pack the images of a folder into one file, larger than memory."""
+    if name == "pack":
+        from tightbound.commands.pack import pack_folder
+
+        return typer.echo(pack_folder(overrides or (), out))
+    if out is not None:
+        raise RecipeError("--out has an effect with pack alone", hint="tightbound data pack FOLDER --out DIR")
     from tightbound.commands.show import list_data, show_data
 
     typer.echo(list_data() if name is None else show_data(name, overrides or ()))

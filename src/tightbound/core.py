@@ -485,6 +485,8 @@ class Objective(ABC):
         uses_surrogate: whether a likelihood's surrogate makes sense for it.
         separates_samples: whether a sample's weight has to depend on its own latents alone, which batch statistics of a
             decoder or a prior would break.
+        over_processes: makes a mean over the batch out of that over one process's share of it; training sets it where
+            several processes share a batch. For means inside of a loss; a loss that is a mean over images needs none.
     """
 
     num_samples: int = 1
@@ -492,6 +494,7 @@ class Objective(ABC):
     needs: frozenset[str] = frozenset()
     uses_surrogate: bool = True
     separates_samples: bool = False
+    over_processes: Callable[[Tensor], Tensor] = staticmethod(lambda mean: mean)
 
     @abstractmethod
     def __call__(self, draw: Draw, step: Step) -> Loss:

@@ -124,7 +124,7 @@ def test_no_two_parts_of_an_evaluation_share_random_numbers(monkeypatch: pytest.
     assert len(purposes) == 7
     tiled = purposes - {"annealing pilot", "annealing pilot images", "annealing forecast"}
     assert {key[1:] for key in asked if key[1] in tiled} == {(purpose, tile) for purpose in tiled for tile in (0, 1)}
-    assert len(set(seeds)) == len(seeds) == 2 * len(tiled) + 2 + 2  # the forecast has a call of two tiles
+    assert len(set(seeds)) == len(seeds) == 2 * len(tiled) + 2 + 1  # the forecast has one tile
     x, epsilon = simulated_images(model, range(64), 0)
     assert (epsilon[:32] != epsilon[32:]).all()
     assert (x[:32] != x[32:]).all()

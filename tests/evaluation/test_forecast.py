@@ -94,6 +94,9 @@ def test_what_would_take_too_long_is_refused_before_the_pilot(model, monkeypatch
     assert Forecast(1, 1, Annealing(leapfrog_steps=1), 1.0).work == (
         "1 image × 1 chain × 500 temperatures × 1 leapfrog step"
     )
+    shared = Forecast(100, 16, Annealing(12, 2), 0.1, processes=4)
+    assert shared.seconds == pytest.approx(0.1 * (100 * 16 * (1 + 10 * 2) / 4 + 128 + PILOT * 2))
+    assert shared.work == "100 images × 16 chains × 12 temperatures × 2 leapfrog steps in 4 processes"
     forecast.check(None)
     forecast.check(forecast.seconds / 3600)
 

@@ -21,8 +21,8 @@ def _batches(split: ToySplit, **changes) -> Batches:
 class _Indices(ToySplit):
     """Gives back which images were asked for."""
 
-    def batch(self, indices, generator):
-        return indices.reshape(-1, 1, 1, 1).float()
+    def batch(self, indices, generator, rows=slice(None)):
+        return indices[rows].reshape(-1, 1, 1, 1).float()
 
 
 def test_an_epoch_sees_every_image_once_in_another_order_each_time() -> None:
@@ -50,18 +50,18 @@ def test_a_step_depends_on_seed_and_step_alone() -> None:
 class _Pixels(ToySplit):
     """Gives back what its generator draws."""
 
-    def batch(self, indices, generator):
-        return torch.rand((len(indices), 1, 1, 1), generator=generator)
+    def batch(self, indices, generator, rows=slice(None)):
+        return torch.rand((len(indices), 1, 1, 1), generator=generator)[rows]
 
 
-def test_pixel_noise_depends_on_seed_step_and_rank_alone() -> None:
+def test_pixel_noise_depends_on_seed_and_step_alone() -> None:
     def pixels(step: int, **changes) -> list[float]:
         return _batches(_Pixels(40), **changes)(step)[0].flatten().tolist()
 
     places = [(s, seed, rank) for s in range(12) for seed in (5, 6) for rank in (0, 1)]  # two epochs of 5, and more
     draws = {(s, seed, rank): pixels(s, seed=seed, rank=rank, world_size=2) for s, seed, rank in places}
     assert len({draw[0] for draw in draws.values()}) == len(places)
-    assert draws[7, 5, 1] == pixels(7, seed=5, rank=1, world_size=2)
+    assert draws[7, 5, 1] == pixels(7, seed=5)[1::2]
     batches = _batches(_Pixels(40))
     assert [batches(step)[0].flatten().tolist() for step in (3, 4, 3)] == [pixels(3), pixels(4), pixels(3)]
 
@@ -84,8 +84,16 @@ def test_noise_is_standard_normal() -> None:
     assert abs(noise.var() - 1) < 4 * (2 / count) ** 0.5
 
 
-def test_ranks_share_out_a_batch_and_draw_their_own_noise() -> None:
-    whole = _batches(_Indices(40))(2)[0].flatten()
-    parts = [_batches(_Indices(40), rank=rank, world_size=2)(2) for rank in range(2)]
-    assert torch.equal(torch.stack([x.flatten() for x, _ in parts], 1).flatten(), whole)
-    assert not torch.equal(parts[0][1], parts[1][1])
+def test_ranks_share_out_an_epoch() -> None:
+    ranks = [_batches(_Indices(40), rank=rank, world_size=4) for rank in range(4)]
+    seen = [int(i) for batches in ranks for step in range(5) for i in batches(step)[0].flatten()]
+    assert sorted(seen) == list(range(40))
+
+
+def test_ranks_have_the_rows_of_the_whole_batch() -> None:
+    """Of images, of pixel noise and of the posterior's."""
+    whole_x, whole_noise = _batches(ToySplit(40))(2)
+    for rank in range(2):
+        x, noise = _batches(ToySplit(40), rank=rank, world_size=2)(2)
+        assert torch.equal(x, whole_x[rank::2])
+        assert torch.equal(noise, whole_noise[:, rank::2])

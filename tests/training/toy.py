@@ -37,13 +37,13 @@ class ToySplit:
         self.pixels = self.pixels.to(device)
         return self
 
-    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Tensor:
+    def batch(self, indices: Tensor, generator: torch.Generator | None, rows: slice = slice(None)) -> Tensor:
         gray = self.pixels[indices]
         x = (gray > torch.rand(gray.shape, generator=generator, dtype=gray.dtype, device=gray.device)).to(gray.dtype)
         if self.num_batches in self.bad_batches:
             x[0, 0, 0, 0] = torch.nan
         self.num_batches += 1
-        return x
+        return x[rows]
 
     def fixed(self, start: int, stop: int, seed: int) -> Tensor:
         return torch.stack([self._one(index, seed) for index in range(start, stop)])

@@ -109,6 +109,7 @@ def finish(job: Job) -> Run:
     if run is None or not _trained(run):
         say(f"{'begins' if run is None else 'goes on'}: {job.place}")
         run = train_run(job.recipe, folder=job.place, resume=job.place.is_dir(), say=say)
+        assert run is not None, "reproduce is one process"
         missing = list(job.recipe.evaluation)
     else:
         missing = _missing(run, job.recipe)

@@ -14,7 +14,7 @@ from tightbound.commands.jobs import check, check_data, finish, plan, write_comm
 from tightbound.errors import RecipeError
 from tightbound.recipes.agreement import check_seeds
 from tightbound.recipes.result_row import findings, result_row, write_row
-from tightbound.training import InterruptedTrainingError
+from tightbound.training import InterruptedTrainingError, was_launched
 
 STUDY = "gaussian-location"  # no recipe: many small models, see commands/location.py
 _COMMIT = re.compile("[0-9a-f]{7,40}")
@@ -51,6 +51,11 @@ def reproduce(
         InterruptedTrainingError: by Ctrl-C; the hint is the command that goes on.
     """
     _check_commit(commit, rows)
+    if was_launched():
+        raise RecipeError(
+            "reproduce runs in one process; got several by a launcher",
+            hint="train with several processes into RUNS/RECIPE-seedN, and reproduce takes that run as it is",
+        )
     if STUDY in recipes:
         if seeds != 1 or device is not None:
             raise RecipeError(f"{STUDY} has data sets in place of --seeds, and no --device", hint="leave both out")

@@ -12,7 +12,7 @@ from tightbound.errors import RecipeError
 from tightbound.recipes.source import describe, read_source, shipped
 
 if TYPE_CHECKING:
-    from tightbound.data import DataSetInfo
+    from tightbound.data import DataSetInfo, DataSettings
 
 _WIDTH = 100
 
@@ -47,14 +47,9 @@ def _place(info: DataSetInfo) -> str:
 def show_data(name: str, overrides: Iterable[str] = ()) -> str:
     """The splits of a data set, a folder or a file, as a recipe with these settings and no others would use them."""
     from tightbound.commands.console import say
-    from tightbound.data import DataSettings, load_data
-    from tightbound.recipes.sections import read_settings
+    from tightbound.data import load_data
 
-    content = read_source({"data": {"name": name}}, overrides).content
-    other = next((section for section in content if section != "data"), None)
-    if other is not None:
-        raise RecipeError(f"{other}: unknown key; expected settings of the data, such as data.validation=0")
-    data = load_data(read_settings("data", DataSettings, content["data"]), progress=say)
+    data = load_data(data_settings(name, overrides), progress=say)
     channels, height, width = data.image_shape
     levels = data.train.levels
     pixels = "floats in [0, 1]" if levels is None else f"integers from 0 to {levels}"
@@ -63,6 +58,22 @@ def show_data(name: str, overrides: Iterable[str] = ()) -> str:
         split = getattr(data, part)
         rows.append((part, "none" if split is None else f"{len(split):,} images"))
     return table([*rows, *(("note", note) for note in data.notes)])
+
+
+def data_settings(name: str, overrides: Iterable[str]) -> DataSettings:
+    """The settings of data by name, with what is given besides.
+
+    Raises:
+        RecipeError: something else than settings of data is given.
+    """
+    from tightbound.data import DataSettings
+    from tightbound.recipes.sections import read_settings
+
+    content = read_source({"data": {"name": name}}, overrides).content
+    other = next((section for section in content if section != "data"), None)
+    if other is not None:
+        raise RecipeError(f"{other}: unknown key; expected settings of the data, such as data.validation=0")
+    return read_settings("data", DataSettings, content["data"])
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:

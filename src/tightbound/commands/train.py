@@ -14,11 +14,11 @@ from tightbound.commands.report import report_run
 from tightbound.commands.results import headline_lines
 from tightbound.errors import RecipeError, RunError
 from tightbound.recipes.evaluate import evaluate_run
-from tightbound.recipes.recipe import load_recipe
+from tightbound.recipes.recipe import Recipe, load_recipe
 from tightbound.recipes.run import RESOLVED, Run
 from tightbound.recipes.train import new_folder, train_run
 from tightbound.registry import Factory
-from tightbound.training import InterruptedTrainingError
+from tightbound.training import InterruptedTrainingError, join, leave
 from tightbound.training.reporting import append_to_log
 
 
@@ -33,6 +33,8 @@ def train_and_report(
 ) -> None:
     """Trains, evaluates as the recipe says, writes the report; ends with the numbers and the report's path.
 
+    In one of several processes it trains with the others, and the first goes on from there.
+
     Args:
         recipe: a name or a path.
         overrides: ``key=value``.
@@ -41,15 +43,29 @@ def train_and_report(
         evaluate: whether to.
         modules: plug-ins that were imported; named in the command that goes on with a stopped run.
     """
-    loaded = load_recipe(recipe, overrides)
-    folder = new_folder(loaded) if out is None else out
+    processes = join()
+    with processes.last_words():
+        loaded = processes.each(lambda: load_recipe(recipe, overrides))
+        folder = processes.first(lambda: _choose_folder(loaded, out, resume))
+        try:
+            run = train_run(loaded, folder=folder, resume=resume, say=say)
+        except InterruptedTrainingError as error:
+            error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules, processes.world_size)}"
+            raise
+    leave()
+    if run is not None:
+        _finish(run, evaluate)
+
+
+def _choose_folder(recipe: Recipe, out: Path | None, resume: bool) -> Path:
+    folder = new_folder(recipe) if out is None else out
     check_folder(folder, resume=resume)
     say(f"run folder: {folder}")
-    try:
-        run = train_run(loaded, folder=folder, resume=resume, say=say)
-    except InterruptedTrainingError as error:
-        error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules)}"
-        raise
+    return folder
+
+
+def _finish(run: Run, evaluate: bool) -> None:
+    """Evaluation and report of a trained run."""
     refused = None
     try:
         evaluate_each(run, run.recipe.evaluation if evaluate else ())
@@ -57,8 +73,8 @@ def train_and_report(
         refused = error
     path = report_run(run)
     if evaluate:
-        lines = headline_lines(folder)
-        append_to_log(folder, lines)
+        lines = headline_lines(run.folder)
+        append_to_log(run.folder, lines)
         typer.echo("\n".join(lines))
     typer.echo(f"report: {path}")
     if refused is not None:
@@ -81,10 +97,13 @@ def check_folder(folder: Path, *, resume: bool = False) -> None:
         raise RunError(f"--out: {there} is not writable", hint="give another folder with --out")
 
 
-def _resuming(recipe: str, overrides: Sequence[str], folder: Path, evaluate: bool, modules: Sequence[str]) -> str:
+def _resuming(
+    recipe: str, overrides: Sequence[str], folder: Path, evaluate: bool, modules: Sequence[str], processes: int
+) -> str:
     """The command that goes on with a stopped run, as a shell takes it."""
     words = ["tightbound", "train", recipe, *overrides, "--out", str(folder), "--resume"]
     words += [] if evaluate else ["--no-evaluate"]
+    words += ["--processes", str(processes)] if processes > 1 else []
     return shlex.join([*words, *(word for module in modules for word in ("--import", module))])
 
 

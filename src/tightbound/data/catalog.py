@@ -16,6 +16,7 @@ from tightbound.data.assemble import Habits, assemble, whole
 from tightbound.data.data_set import DataSet, PartialDataSet
 from tightbound.data.folder import read_folder
 from tightbound.data.images import Parts
+from tightbound.data.packed import is_packed, read_packed
 from tightbound.data.progress import Progress
 from tightbound.data.settings import DataSettings
 from tightbound.data.split import Data, Split
@@ -171,6 +172,8 @@ def _no_part(what: str) -> RecipeError:
 
 def _own_path(path: Path, settings: DataSettings, progress: Progress, levels: int | None) -> _Found:
     name = path.resolve().name
+    if path.is_dir() and is_packed(path):
+        return _Found(name, read_packed(path, settings, levels=levels), Habits())
     if path.is_dir():
         return _Found(name, read_folder(path, settings, progress, levels=levels), Habits())
     if path.is_file() and path.suffix in (".npy", ".npz"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ def read_folder(folder: Path, settings: DataSettings, progress: Progress = None,
         DataError: for a folder without images, a file that cannot be read (unless skipped), gray and color images mixed
             (unless ``color`` says which), or several sizes (unless ``size`` says which).
     """
-    files = _image_files(folder)
+    files = image_files(folder)
     read = partial(_read, folder, files, settings, progress)
     if len(files) < CACHED_FROM:
         pixels, facts = read()
@@ -52,7 +52,7 @@ def read_folder(folder: Path, settings: DataSettings, progress: Progress = None,
     return _parts(folder, kept, pixels, facts["notes"], levels)
 
 
-def _image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """By path; what is hidden, or lies in a hidden folder, is none."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     shown = sorted(name.parts for name in names if not any(part.startswith(".") for part in name.parts))
@@ -67,30 +67,41 @@ def _read(
     folder: Path, files: list[Path], settings: DataSettings, progress: Progress
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """(N, H, W) or (N, 3, H, W) of the readable files, and facts: which were skipped, and notes."""
-    headers = in_threads(read_header, files, Ticker("image headers", len(files), progress))
-    known = _readable(folder, files, list(headers), settings.skip_bad, "at least ")
-    named = [(path.relative_to(folder), header) for path, header in known]
-    color = _one_color(folder, named) if settings.color == "auto" else settings.color
-    size = _one_size(folder, named) if settings.size is None else settings.size
-
-    paths = [path for path, _ in known]
-    pixels = np.empty((len(paths), *((3,) if color == "rgb" else ()), *size), np.uint8)
-    one = partial(decode, color=color, size=size, resize=settings.resize)
+    paths, shape, images, headers = opened(folder, files, settings, progress)
+    pixels = np.empty((len(paths), *shape), np.uint8)
     outcomes: list[int | Unreadable] = []
-    for row, result in enumerate(in_threads(one, paths, Ticker("images", len(paths), progress))):
+    for row, result in enumerate(images):
         if isinstance(result, Unreadable):
             outcomes.append(result)
         else:
             pixels[row] = result
             outcomes.append(row)
-    kept = _readable(folder, paths, outcomes, settings.skip_bad)
+    kept = readable(folder, paths, outcomes, settings.skip_bad)
     if len(kept) < len(paths):
         pixels = pixels[[row for _, row in kept]]
     skipped = sorted(path.relative_to(folder).as_posix() for path in set(files) - {path for path, _ in kept})
-    return pixels, {"skipped": skipped, "notes": _notes(skipped, [header for _, header in known])}
+    return pixels, {"skipped": skipped, "notes": notes_of(skipped, headers)}
 
 
-def _readable(
+def opened(
+    folder: Path, files: list[Path], settings: DataSettings, progress: Progress
+) -> tuple[list[Path], tuple[int, ...], Iterator[np.ndarray | Unreadable], list[Header]]:
+    """The files whose headers can be read, the shape (H, W) or (3, H, W) of each image, the images, and the headers.
+
+    The images are decoded as they are asked for.
+    """
+    headers = in_threads(read_header, files, Ticker("image headers", len(files), progress))
+    known = readable(folder, files, list(headers), settings.skip_bad, "at least ")
+    named = [(path.relative_to(folder), header) for path, header in known]
+    color = _one_color(folder, named) if settings.color == "auto" else settings.color
+    size = _one_size(folder, named) if settings.size is None else settings.size
+    paths = [path for path, _ in known]
+    one = partial(decode, color=color, size=size, resize=settings.resize)
+    images = in_threads(one, paths, Ticker("images", len(paths), progress))
+    return paths, (*((3,) if color == "rgb" else ()), *size), images, [header for _, header in known]
+
+
+def readable(
     folder: Path, files: list[Path], results: Sequence[T | Unreadable], skip_bad: bool, at_least: str = ""
 ) -> list[tuple[Path, T]]:
     """The files that gave a result, with it; refused if one did not, unless these may be skipped.
@@ -138,7 +149,8 @@ def _one_size(folder: Path, known: list[tuple[Path, Header]]) -> tuple[int, int]
     return size
 
 
-def _notes(skipped: list[str], headers: list[Header]) -> list[str]:
+def notes_of(skipped: list[str], headers: list[Header]) -> list[str]:
+    """Sentences on what was left out and what was changed."""
     notes = []
     if skipped:
         names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
@@ -151,6 +163,20 @@ def _notes(skipped: list[str], headers: list[Header]) -> list[str]:
 
 def _parts(folder: Path, files: list[Path], pixels: np.ndarray, notes: list[str], levels: int | None) -> Parts:
     """The arrays by part and class, from the paths within the folder."""
+    parts, classes, label_note = layout(files)
+    images: dict[str, Array] = {}
+    labels: dict[str, Array] = {}
+    for part in dict.fromkeys(parts):
+        rows = [index for index, found in enumerate(parts) if found == part]
+        images[part] = pixels if len(rows) == len(files) else pixels[rows]
+        labels[part] = np.empty(0) if classes is None else classes[rows]
+    where = str(folder)
+    made = parts_of_arrays(images, None if classes is None else labels, where=where, levels=levels)
+    return Parts(made.train, made.validation, made.test, (*made.notes, *notes, *label_note))
+
+
+def layout(files: list[Path]) -> tuple[list[str], np.ndarray | None, list[str]]:
+    """The part of every file, its class if there are some, and a note on these; from the paths within the folder."""
     parted = all(len(file.parts) > 1 and file.parts[0].lower() in _PARTS for file in files)
     parts = [_PARTS[file.parts[0].lower()] if parted else "train" for file in files]
     if "train" not in parts:
@@ -158,12 +184,7 @@ def _parts(folder: Path, files: list[Path], pixels: np.ndarray, notes: list[str]
     classes = [file.parts[parted] if len(file.parts) > 1 + parted else "" for file in files]
     names = sorted(set(classes))
     labeled = "" not in names and len(names) > 1
-    images: dict[str, Array] = {}
-    labels: dict[str, Array] = {}
-    for part in dict.fromkeys(parts):
-        rows = [index for index, found in enumerate(parts) if found == part]
-        images[part] = pixels[rows] if parted else pixels
-        labels[part] = np.array([names.index(classes[index]) for index in rows]) if labeled else np.empty(0)
-    made = parts_of_arrays(images, labels if labeled else None, where=str(folder), levels=levels)
-    label_note = [f"labels: {len(names)} classes, the subfolders"] if labeled else []
-    return Parts(made.train, made.validation, made.test, (*made.notes, *notes, *label_note))
+    if not labeled:
+        return parts, None, []
+    numbers = {name: number for number, name in enumerate(names)}
+    return parts, np.array([numbers[name] for name in classes]), [f"labels: {len(names)} classes, the subfolders"]

@@ -81,18 +81,21 @@ class Split:
         labels = None if images.labels is None else images.labels.to(device)
         return replace(self, images=replace(images, labels=labels), device=device)
 
-    def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def batch(self, indices: Tensor, generator: torch.Generator | None = None, rows: slice = slice(None)) -> Tensor:
         """Images as a model sees them, with fresh pixel noise.
 
         Args:
             indices: (B) int64.
             generator: of dynamic binarization and dequantization, on this split's device; None is torch's global one.
+            rows: which of the images are wanted, with the noise that they have among all. Only they are read.
 
         Returns:
             float32 (B, C, H, W) in [0, 1], on this split's device.
         """
-        stored = self._read(indices)
-        return self._finish(stored, self._noise(stored.shape, generator) if self._noisy else None)
+        stored = self._read(indices[rows])
+        if not self._noisy:
+            return self._finish(stored, None)
+        return self._finish(stored, self._noise((len(indices), *stored.shape[1:]), generator)[rows])
 
     def fixed(self, start: int, stop: int, seed: int) -> Tensor:
         """Images start..stop − 1 with pixel noise that depends on (seed, image) alone, not on how the range is cut.

@@ -25,6 +25,7 @@ from tightbound.evaluation.meter import Meter
 from tightbound.evaluation.pareto import pareto_k
 from tightbound.evaluation.pilot import CHAINS, IMAGES, PAIR_TRANSITIONS, Annealing, tune
 from tightbound.evaluation.result import Estimate, summarize
+from tightbound.evaluation.shares import ALONE, Processes, in_order, most_images
 from tightbound.evaluation.source import Images, Source, measure_of
 from tightbound.numerics import log_mean_exp
 
@@ -46,6 +47,7 @@ def annealed(
     log_volume: float | None = None,
     progress: Callable[[float, int], None] | None = None,
     say: Callable[[str], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Estimate:
     """The annealed bound on log p(x) of every image, in eval mode: log-mean-exp over its chains.
 
@@ -67,6 +69,7 @@ def annealed(
         log_volume: see ``importance``.
         progress: called after every transition with images' worth of work done and images in all.
         say: told in one sentence, before it begins, about how long it will take.
+        processes: see ``importance``. The first runs the pilot.
 
     Example:
         >>> estimate = annealed(model, x, num_samples=16)          # doctest: +SKIP
@@ -84,11 +87,12 @@ def annealed(
     images = Images(model, source, seed, limit)
     meter = Meter(progress, images.num_images, work_of(images.num_images, num_samples, annealing) + PAIR_TRANSITIONS)
     with evaluating(model):
-        chunk = chunk or probe_chunk(model, images.read(range(1)), gradient=True)
-        forecast = foresee(model, images, num_samples, annealing, seed=seed, chunk=chunk)
+        chunk = chunk or processes.first(lambda: probe_chunk(model, images.read(range(1)), gradient=True))
+        forecast = foresee(model, images, num_samples, annealing, seed=seed, chunk=chunk, processes=processes)
         tell(forecast, most_hours, say)
-        settings = prepare(model, annealing, seed, chunk, meter)
-        per_image, trace = anneal_images(model, images, num_samples, settings, seed, chunk, meter, exact=exact)
+        settings = processes.first(lambda: prepare(model, annealing, seed, chunk, meter))
+        options = {"exact": exact, "processes": processes}
+        per_image, trace = anneal_images(model, images, num_samples, settings, seed, chunk, meter, **options)
     meter.finish()
     return Estimate(
         method="annealed",
@@ -126,23 +130,31 @@ def anneal_images(
     meter: Meter,
     *,
     exact: bool,
+    processes: Processes = ALONE,
 ) -> tuple[dict[str, np.ndarray], Trace]:
     """Per-image numbers of all images, and what happened at each temperature."""
-    trace, parts = Trace(len(settings.temperatures)), []
-    for span in tiles(images.num_images, num_samples, chunk):
-        x = images.read(span)
+
+    def work(span: range, together: int) -> tuple[list[int], dict[str, np.ndarray], Trace, bool]:
+        x, trace = images.read(span), Trace(len(settings.temperatures))
         chains = Chains(model, x, settings.start, num_samples, chunk)
         noise = ChainNoise(seed, "annealing", span, num_samples, x)
         chains.begin(noise)
-        log_weights = walk(chains, settings, noise, trace=trace, tick=meter.tick(num_samples * len(x)))
-        refuse_bad_images([span.start + row for row in bad_rows(log_weights)])
-        parts.append({"index": torch.arange(span.start, span.stop), **_numbers(log_weights)})
+        log_weights = walk(chains, settings, noise, trace=trace, tick=meter.tick(num_samples * together))
         evidence = model.log_evidence(x) if exact else None
-        if evidence is not None:
-            parts[-1]["log_likelihood_exact"] = evidence
-    joined = {name: torch.cat([part[name].cpu() for part in parts]).numpy() for name in parts[0]}
-    joined = {name: values.astype(np.float64) if name != "index" else values for name, values in joined.items()}
-    return joined | ({} if images.labels is None else {"label": images.labels.numpy()}), trace
+        numbers = _numbers(log_weights) | ({} if evidence is None else {"log_likelihood_exact": evidence})
+        arrays = {name: value.cpu().double().numpy() for name, value in numbers.items()}
+        bad = [span.start + row for row in bad_rows(log_weights)]
+        return bad, {"index": np.arange(span.start, span.stop), **arrays}, trace, images.gray
+
+    whole, parts = Trace(len(settings.temperatures)), []
+    most = most_images(images.num_images, images.device, processes)
+    for _, (bad, arrays, trace, gray) in in_order(processes, tiles(images.num_images, num_samples, chunk, most), work):
+        refuse_bad_images(bad)
+        parts.append(arrays)
+        whole.add(trace)
+        images.gray |= gray
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined | ({} if images.labels is None else {"label": images.labels.numpy()}), whole
 
 
 def bad_rows(log_weights: Tensor) -> list[int]:

@@ -36,6 +36,7 @@ from tightbound.evaluation.forecast import MOST_HOURS, foresee
 from tightbound.evaluation.meter import Meter
 from tightbound.evaluation.pilot import PAIR_TRANSITIONS, Annealing
 from tightbound.evaluation.result import Estimate
+from tightbound.evaluation.shares import ALONE, Processes, in_order, most_images
 from tightbound.evaluation.source import Images, Source
 from tightbound.numerics import NOISE_IMAGE_TILE, generator_for, log_mean_exp
 
@@ -58,6 +59,7 @@ def bidirectional(
     log_volume: float | None = None,
     progress: Callable[[float, int], None] | None = None,
     say: Callable[[str], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Estimate:
     """``annealed``, and the gap that the very same settings leave on images drawn from the model.
 
@@ -76,6 +78,7 @@ def bidirectional(
         log_volume: see ``annealed``.
         progress: see ``annealed``; the simulated images' work counts too.
         say: see ``annealed``.
+        processes: see ``annealed``; they share the simulated images too.
 
     Raises:
         RecipeError, DataError, TightboundError: see ``annealed``.
@@ -94,12 +97,13 @@ def bidirectional(
     work = work_of(images.num_images + 2 * count, num_samples, annealing) + PAIR_TRANSITIONS
     meter = Meter(progress, images.num_images, work)
     with evaluating(model):
-        chunk = chunk or probe_chunk(model, images.read(range(1)), gradient=True)
-        forecast = foresee(model, images, num_samples, annealing, seed=seed, chunk=chunk, simulated=count)
+        chunk = chunk or processes.first(lambda: probe_chunk(model, images.read(range(1)), gradient=True))
+        cut = {"seed": seed, "chunk": chunk, "processes": processes}
+        forecast = foresee(model, images, num_samples, annealing, simulated=count, **cut)
         tell(forecast, most_hours, say)
-        settings = prepare(model, annealing, seed, chunk, meter)
-        per_image, trace = anneal_images(model, images, num_samples, settings, seed, chunk, meter, exact=exact)
-        lower, upper = sandwich(model, count, num_samples, settings, seed, chunk, meter)
+        settings = processes.first(lambda: prepare(model, annealing, seed, chunk, meter))
+        per_image, trace = anneal_images(model, images, num_samples, settings, meter=meter, exact=exact, **cut)
+        lower, upper = sandwich(model, count, num_samples, settings, meter=meter, **cut)
     meter.finish()
     return Estimate(
         method="bidirectional",
@@ -112,7 +116,14 @@ def bidirectional(
 
 
 def sandwich(
-    model: Model, count: int, num_samples: int, settings: Settings, seed: int, chunk: int, meter: Meter | None = None
+    model: Model,
+    count: int,
+    num_samples: int,
+    settings: Settings,
+    seed: int,
+    chunk: int,
+    meter: Meter | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Lower and upper bound on log p(x) of n images drawn from the model, stochastic ones: each holds in expectation.
 
@@ -120,10 +131,10 @@ def sandwich(
     allows: p(x) E[1/w] = 1 over images' ε, and the mean over chains only takes out the chains' own noise.
     """
     meter = Meter(None, count, 1) if meter is None else meter
-    lower, upper = [], []
-    for span in tiles(count, num_samples, chunk):
+
+    def work(span: range, together: int) -> tuple[list[int], np.ndarray, np.ndarray]:
         x, epsilon = simulated_images(model, span, seed)
-        tick = meter.tick(num_samples * len(x))
+        tick = meter.tick(num_samples * together)
         chains = Chains(model, x, settings.start, num_samples, chunk)
         noise = ChainNoise(seed, "simulated, forward", span, num_samples, x)
         chains.begin(noise)
@@ -131,10 +142,16 @@ def sandwich(
         noise = ChainNoise(seed, "simulated, reverse", span, num_samples, x)
         chains.begin_at(epsilon.expand(num_samples, -1, -1), noise)
         reverse = walk(chains, settings, noise, reverse=True, tick=tick)
-        refuse_bad_images([span.start + row for row in {*bad_rows(forward), *bad_rows(-reverse)}])
-        lower.append(log_mean_exp(forward, 0).cpu())
-        upper.append(-log_mean_exp(-reverse, 0).cpu())
-    return torch.cat(lower), torch.cat(upper)
+        bad = [span.start + row for row in sorted({*bad_rows(forward), *bad_rows(-reverse)})]
+        return bad, log_mean_exp(forward, 0).cpu().numpy(), -log_mean_exp(-reverse, 0).cpu().numpy()
+
+    lower, upper = [], []
+    most = most_images(count, next(model.parameters(), torch.empty(0)).device, processes)
+    for _, (bad, low, high) in in_order(processes, tiles(count, num_samples, chunk, most), work):
+        refuse_bad_images(bad)
+        lower.append(low)
+        upper.append(high)
+    return torch.from_numpy(np.concatenate(lower)), torch.from_numpy(np.concatenate(upper))
 
 
 def simulated_images(model: Model, span: range, seed: int) -> tuple[Tensor, Tensor]:

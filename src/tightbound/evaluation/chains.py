@@ -208,6 +208,12 @@ class Trace:
         """Takes in the log-weights after the increment that leads to a temperature."""
         self.variance[index] += float(log_weights.var(0).sum()) if len(log_weights) > 1 else np.nan
 
+    def add(self, tile: Trace) -> None:
+        """Takes in another tile's."""
+        self.acceptance += tile.acceptance
+        self.variance += tile.variance
+        self.images += tile.images
+
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Acceptance and variance of every temperature."""
         return self.acceptance / self.images, self.variance / self.images

@@ -6,6 +6,7 @@ The cut changes no result: noise belongs to the pair (see ``numerics.evaluation_
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,13 +40,13 @@ class Plan:
     samples_per_call: int
 
 
-def make_plan(chunk: int, num_images: int, num_samples: int) -> Plan:
+def make_plan(chunk: int, num_images: int, num_samples: int, most: int = sys.maxsize) -> Plan:
     """The sizes for a budget of ``chunk`` pairs a draw.
 
     A tile is 32 images or, if the budget has room for whole noise blocks of more, a multiple of 32, as long as the kept
-    log-weights stay below 64 MiB.
+    log-weights stay below 64 MiB and it holds no more than ``most`` images.
     """
-    room = min(chunk // NOISE_SAMPLE_BLOCK, _KEPT_BYTES // (8 * num_samples))
+    room = min(chunk // NOISE_SAMPLE_BLOCK, _KEPT_BYTES // (8 * num_samples), most)
     tile = max(NOISE_IMAGE_TILE, room // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE)
     images = min(tile, chunk, num_images)
     samples = min(NOISE_SAMPLE_BLOCK, num_samples, max(1, chunk // images))
@@ -58,10 +59,13 @@ def spans(start: int, stop: int, size: int) -> Iterator[range]:
         yield range(first, min(first + size, stop))
 
 
-def tiles(num_images: int, num_samples: int, chunk: int) -> Iterator[range]:
-    """Images whose chains move together: as many whole tiles of 32 as the budget has room for, one at least."""
-    room = chunk // num_samples // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE
-    return spans(0, num_images, max(NOISE_IMAGE_TILE, room))
+def tiles(num_images: int, num_samples: int, chunk: int, most: int = sys.maxsize) -> list[range]:
+    """Images whose chains move together: as many whole tiles of 32 as the budget has room for, one at least.
+
+    They are no more than ``most``, which is a multiple of 32.
+    """
+    room = min(chunk // num_samples, most) // NOISE_IMAGE_TILE * NOISE_IMAGE_TILE
+    return list(spans(0, num_images, max(NOISE_IMAGE_TILE, room)))
 
 
 def probe_chunk(model: Model, x: Tensor, *, gradient: bool = False) -> int:

@@ -15,6 +15,7 @@ from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings
 from tightbound.evaluation.chunks import tiles
 from tightbound.evaluation.pilot import Annealing
+from tightbound.evaluation.shares import ALONE, Processes, most_images
 from tightbound.evaluation.source import Images
 from tightbound.numerics import hmc_step
 
@@ -32,6 +33,7 @@ class Forecast:
         annealing: what was chosen.
         seconds_per_gradient: of one chain of one image, everything around the gradient included.
         simulated: images drawn from the model, annealed forward and in reverse.
+        processes: that share the images. The pilot is one's.
     """
 
     images: int
@@ -39,6 +41,7 @@ class Forecast:
     annealing: Annealing
     seconds_per_gradient: float
     simulated: int = 0
+    processes: int = 1
 
     @property
     def gradients(self) -> int:
@@ -57,7 +60,8 @@ class Forecast:
     @property
     def seconds(self) -> float:
         """All of it."""
-        return self.gradients * self.seconds_per_gradient
+        shared = (self.gradients - self._gradients_of_pilot) / self.processes
+        return (shared + self._gradients_of_pilot) * self.seconds_per_gradient
 
     @property
     def work(self) -> str:
@@ -65,7 +69,8 @@ class Forecast:
         drawn = f" (and {self.simulated:,} simulated, both ways)" if self.simulated else ""
         temperatures, steps = self.annealing.temperatures, self.annealing.leapfrog_steps
         transitions = f"{temperatures:,} temperatures × {_count(steps, 'leapfrog step')}"
-        return f"{_count(self.images, 'image')}{drawn} × {_count(self.num_samples, 'chain')} × {transitions}"
+        shared = f" in {self.processes} processes" if self.processes > 1 else ""
+        return f"{_count(self.images, 'image')}{drawn} × {_count(self.num_samples, 'chain')} × {transitions}{shared}"
 
     @property
     def sentence(self) -> str:
@@ -100,6 +105,7 @@ def foresee(
     seed: int,
     chunk: int,
     simulated: int = 0,
+    processes: Processes = ALONE,
 ) -> Forecast:
     """Times one transition of as many chains as are evaluated together, after a shorter one that warms up.
 
@@ -111,8 +117,10 @@ def foresee(
         seed: of the evaluation; the transitions' numbers are independent of the chains'.
         chunk: (image, chain) pairs in one evaluation.
         simulated: images drawn from the model.
+        processes: that share the images. Each times a transition, at the same time; the first one's counts.
     """
-    rows = next(iter(tiles(images.num_images, num_samples, chunk)))[:chunk]
+    most = most_images(images.num_images, images.device, processes)
+    rows = tiles(images.num_images, num_samples, chunk, most)[0][:chunk]
     chains = min(num_samples, max(1, chunk // len(rows)))
     x = images.read(rows)
     together = Chains(model, x, annealing.start, chains, chunk)
@@ -120,9 +128,9 @@ def foresee(
     settings = Settings(_PATH, np.full(3, _STEP), annealing.leapfrog_steps, annealing.refresh, annealing.start)
     together.begin(noise)
     _transition(together, dataclasses.replace(settings, leapfrog_steps=1), noise)
-    seconds = _transition(together, settings, noise)
+    seconds = processes.gather(lambda: _transition(together, settings, noise))[0]
     per_gradient = seconds / (len(rows) * chains * annealing.leapfrog_steps)
-    return Forecast(images.num_images, num_samples, annealing, per_gradient, simulated)
+    return Forecast(images.num_images, num_samples, annealing, per_gradient, simulated, processes.world_size)
 
 
 def _transition(chains: Chains, settings: Settings, noise: ChainNoise) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from tightbound.evaluation.checks import check_counts, evaluating, refuse_bad_im
 from tightbound.evaluation.chunks import Plan, make_plan, probe_chunk, spans
 from tightbound.evaluation.diagnostics import curve_samples
 from tightbound.evaluation.result import Estimate, summarize
+from tightbound.evaluation.shares import ALONE, Processes, in_order, most_images
 from tightbound.evaluation.source import Images, Source, measure_of
 from tightbound.evaluation.tile import Tile
 from tightbound.evaluation.units import GroupTotals
@@ -33,6 +34,7 @@ def importance(
     is_likelihood: bool = True,
     log_volume: float | None = None,
     progress: Callable[[float, int], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Estimate:
     """The importance-weighted bound on log p(x) of every image, with exactly K samples each, in eval mode.
 
@@ -52,6 +54,8 @@ def importance(
         log_volume: nats a pixel that turn a density on [0, 1] into the code length of the stored data; None asks the
             source (0 for a tensor). Not used for probabilities.
         progress: called with images done and images in all.
+        processes: that share the images, each with the same model, images and options. All get the whole estimate, on
+            processors the same to the bit whatever their number.
 
     Example:
         >>> estimate = importance(model, x, num_samples=5000)      # doctest: +SKIP
@@ -69,12 +73,19 @@ def importance(
     started = time.perf_counter()
     images = Images(model, source, seed, limit)
     with evaluating(model):
-        plan = make_plan(chunk or probe_chunk(model, images.read(range(1))), images.num_images, num_samples)
+        chunk = chunk or processes.first(lambda: probe_chunk(model, images.read(range(1))))
+        most = most_images(images.num_images, images.device, processes)
+        plan = make_plan(chunk, images.num_images, num_samples, most)
         totals = _Totals(num_samples, len(model.groups))
-        for span in spans(0, images.num_images, plan.images_per_tile):
+
+        def work(span: range, together: int) -> _Part:
             x = images.read(span)
             tile = _draw_tile(model, x, span, num_samples, seed, plan)
-            totals.add(tile, span, model.log_evidence(x) if exact else None)
+            return _reduce(tile, span, model.log_evidence(x) if exact else None, images.gray)
+
+        for span, part in in_order(processes, list(spans(0, images.num_images, plan.images_per_tile)), work):
+            totals.add(part)
+            images.gray |= part.gray
             if progress is not None:
                 progress(span.stop, images.num_images)
     per_image = totals.per_image() | ({} if images.labels is None else {"label": images.labels.numpy()})
@@ -114,6 +125,36 @@ def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int
     return tile
 
 
+class _Part(NamedTuple):
+    """What is kept of one tile, on the CPU.
+
+    Attributes:
+        bad: images with a log-weight that is none.
+        arrays: numbers of every image.
+        curve: sums over the images at every K' of ``curve_samples``.
+        units: ``TileUnits.totals`` of each latent group.
+        gray: whether a model of binary pixels met gray ones.
+    """
+
+    bad: list[int]
+    arrays: dict[str, np.ndarray]
+    curve: np.ndarray
+    units: list[tuple[np.ndarray, ...]]
+    gray: bool
+
+
+def _reduce(tile: Tile, span: range, log_evidence: Tensor | None, gray: bool) -> _Part:
+    numbers = tile.per_image() | ({} if log_evidence is None else {"log_likelihood_exact": log_evidence})
+    arrays = {name: value.cpu().double().numpy() for name, value in numbers.items()}
+    return _Part(
+        bad=[span.start + row for row in tile.bad_images()],
+        arrays={"index": np.arange(span.start, span.stop)} | arrays,
+        curve=tile.curve().cpu().numpy(),
+        units=[group.totals(tile.num_samples) for group in tile.units],
+        gray=gray,
+    )
+
+
 class _Totals:
     """What is kept of all tiles: a few numbers an image, a few a latent unit."""
 
@@ -123,16 +164,12 @@ class _Totals:
         self._images: list[dict[str, np.ndarray]] = []
         self._curve = torch.zeros(len(curve_samples(num_samples)), dtype=torch.float64)
 
-    def add(self, tile: Tile, span: range, log_evidence: Tensor | None) -> None:
-        refuse_bad_images([span.start + row for row in tile.bad_images()])
-        numbers = tile.per_image()
-        if log_evidence is not None:
-            numbers["log_likelihood_exact"] = log_evidence
-        arrays = {name: value.cpu().double().numpy() for name, value in numbers.items()}
-        self._images.append({"index": np.arange(span.start, span.stop)} | arrays)
-        self._curve += tile.curve().cpu()
-        for group, units in zip(self._groups, tile.units, strict=True):
-            group.add(units, self._num_samples)
+    def add(self, part: _Part) -> None:
+        refuse_bad_images(part.bad)
+        self._images.append(part.arrays)
+        self._curve += torch.from_numpy(part.curve)
+        for group, totals in zip(self._groups, part.units, strict=True):
+            group.add(totals, len(part.arrays["index"]))
 
     def per_image(self) -> dict[str, np.ndarray]:
         return {name: np.concatenate([part[name] for part in self._images]) for name in self._images[0]}

@@ -67,7 +67,7 @@ class Estimate:
         seconds: wall time.
         predicted_seconds: of annealed and bidirectional evaluation, what was predicted before it began.
         device: where it ran.
-        threads: of the processor it ran on; filled in by the caller too.
+        threads: of the processors it ran on, of all processes together; filled in by the caller too.
         precision: of the network bodies where it was less than float32: ``"bf16"``; filled in by the caller too.
         split: of the data; the caller knows it, as it does ``checkpoint`` and ``protocol`` (``dataclasses.replace``).
         checkpoint: the weights used.

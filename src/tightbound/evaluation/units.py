@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,6 +59,12 @@ class TileUnits:
             return torch.full_like(mean, torch.nan)
         return (self._square / num_samples - mean.square()).clamp(min=0.0) / (num_samples - 1)
 
+    def totals(self, num_samples: int) -> tuple[np.ndarray, ...]:
+        """Sums over the images of every unit's KL, mean, squared mean, and squared error of the mean."""
+        mean = self.mean(num_samples)
+        values = (self.kl(num_samples), mean, mean.square(), self.squared_error(num_samples))
+        return tuple(value.sum(0).cpu().numpy() for value in values)
+
 
 class GroupTotals:
     """One latent group, summed over all images."""
@@ -66,13 +73,11 @@ class GroupTotals:
         self._sums: list[Tensor] = []
         self._num_images = 0
 
-    def add(self, tile: TileUnits, num_samples: int) -> None:
-        """Takes in a tile."""
-        mean = tile.mean(num_samples)
-        values = (tile.kl(num_samples), mean, mean.square(), tile.squared_error(num_samples))
-        sums = [value.sum(0).cpu() for value in values]
+    def add(self, totals: tuple[np.ndarray, ...], num_images: int) -> None:
+        """Takes in a tile's ``totals``."""
+        sums = [torch.from_numpy(values) for values in totals]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
-        self._num_images += tile.num_images
+        self._num_images += num_images
 
     @property
     def units(self) -> int:

@@ -74,15 +74,20 @@ class ELBO(Objective):
             beta = beta * self.warm_up(step).to(beta)
         kl = draw.kl
         charged = tuple(-ratio.unsqueeze(-1) for ratio in draw.log_ratio) if self.kl == "sampled" else kl
-        charge = torch.stack([self._charge(units) for units in charged]).sum()
+        charge = torch.stack(self._charges(charged)).sum()
         return Loss(beta * charge - log_likelihood.mean(), {**honest_parts(draw, kl), "beta": beta})
 
-    def _charge(self, kl: Tensor) -> Tensor:
-        """The KL (K, B, units) of one group as the loss counts it: a scalar."""
+    def _charges(self, kl: tuple[Tensor, ...]) -> list[Tensor]:
+        """The KLs (K, B, units) of the groups as the loss counts them: a scalar each."""
         if self.free_bits_per == "group":
-            kl = kl.sum(-1, keepdim=True)
+            kl = tuple(group.sum(-1, keepdim=True) for group in kl)
         if not self.free_bits:
-            return kl.sum(-1).mean()
+            return [group.sum(-1).mean() for group in kl]
         if self.free_bits_over == "batch":
-            kl = kl.mean((0, 1), keepdim=True)
-        return kl.clamp(min=self.free_bits).sum(-1).mean()
+            kl = self._batch_means(kl)
+        return [group.clamp(min=self.free_bits).sum(-1).mean() for group in kl]
+
+    def _batch_means(self, kl: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Means (1, 1, units) over the whole batch, exchanged between processes all at once."""
+        means = torch.cat([group.mean((0, 1), keepdim=True) for group in kl], dim=-1)
+        return self.over_processes(means).split([group.shape[-1] for group in kl], dim=-1)

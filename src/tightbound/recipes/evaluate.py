@@ -13,11 +13,12 @@ from tightbound.core import Model
 from tightbound.data import DataSettings, Split, data_of, split_of
 from tightbound.errors import DataError, RecipeError
 from tightbound.evaluation import Estimate, Probed
-from tightbound.recipes.evaluation import Progress, Say, needs_training_images
+from tightbound.recipes.evaluation import Progress, Say, needs_training_images, shares_images
 from tightbound.recipes.facts import DataFacts, check_likelihood
 from tightbound.recipes.run import Run
 from tightbound.recipes.sections import read_component
 from tightbound.registry import Factory, kinds
+from tightbound.training import ALONE, Processes, resolve_device
 
 SPLITS = ("train", "validation", "test")
 
@@ -76,6 +77,7 @@ def evaluate_run(
     model: Model | None = None,
     progress: Progress = None,
     say: Say = None,
+    processes: Processes = ALONE,
 ) -> Estimate | Probed:
     """Evaluates a run; what it is and of what is filled in. Nothing is written.
 
@@ -87,16 +89,20 @@ def evaluate_run(
         model: the run's model, if it is loaded already.
         progress: called with images done and images in all.
         say: told before it begins how long it will take, by a method that knows.
+        processes: that share the images, each with the same run and arguments; all get the result.
+
+    Raises:
+        RecipeError: a method whose images cannot be shared; see also the method.
+        DataError: see ``open_images``.
     """
     options = settings.options
-    if needs_training_images(settings):
-        parts, images = _fit_and_score(run, data, options["split"])
-    else:
-        source, images = _open(run, data, options["split"] if data is None else None)
-        parts = {"source": source}
+    if processes.are_several and not shares_images(settings):
+        hint = "evaluate in one process: leave out --processes, or the launcher"
+        raise RecipeError(f"method: got {settings.kind}, whose images cannot be shared between processes", hint=hint)
+    parts, images = processes.in_turn(lambda: _parts(run, settings, data))
     split = parts["source"]
     checkpoint = run.checkpoint(options["checkpoint"])
-    model = run.model(checkpoint, device) if model is None else model
+    model = processes.each(lambda: _model(run, checkpoint, device, processes)) if model is None else model
     gray = run.recipe.gray_protocol and split.kind != "binary"
     measure, labels = check_likelihood(model.likelihood, DataFacts.of(split), gray)
     there = next(model.parameters()).device
@@ -106,17 +112,33 @@ def evaluate_run(
         is_likelihood=measure != "not a likelihood",
         progress=progress,
         say=say,
+        **({"processes": processes} if processes.are_several else {}),
     )
     if isinstance(estimate, Estimate) and estimate.precision is not None:
         labels += (f"network bodies in {estimate.precision}",)
     name = "data" if data is not None else options["split"]
     return dataclasses.replace(
         estimate,
-        threads=torch.get_num_threads(),
+        threads=torch.get_num_threads() * processes.world_size,
         split=name,
         checkpoint=checkpoint,
         protocol=_protocol(run, images, data, split, options["seed"], labels),
     )
+
+
+def _parts(run: Run, settings: Factory, data: Any) -> tuple[dict[str, Split], str]:
+    """What a method is handed, ``source`` being what is evaluated, and the name of the images."""
+    split = settings.options["split"]
+    if needs_training_images(settings):
+        return _fit_and_score(run, data, split)
+    source, name = _open(run, data, split if data is None else None)
+    return {"source": source}, name
+
+
+def _model(run: Run, checkpoint: str, device: str, processes: Processes) -> Model:
+    if processes.are_several:
+        processes.device(resolve_device(device))  # one for each; cuda is its own from here on
+    return run.model(checkpoint, device)
 
 
 def _fit_and_score(run: Run, data: Any, split: str) -> tuple[dict[str, Split], str]:

@@ -1,7 +1,8 @@
 """The `evaluation:` section of a recipe: each method with its keys, and how it is called.
 
 A new evaluator is one registered class here whose call returns an ``Estimate``. One that sets ``needs_training_images``
-is also handed the labeled training images, as ``train``. What it does with ``progress`` and ``say`` is its own matter.
+is also handed the labeled training images, as ``train``; one that sets ``shares_images`` the ``processes``, where
+several share the images. What it does with ``progress`` and ``say`` is its own matter.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tightbound.evaluation import (
     linear_probe,
 )
 from tightbound.registry import Factory, find, register
-from tightbound.training import autocast
+from tightbound.training import ALONE, Processes, autocast
 
 SplitName = Literal["test", "validation", "train"]
 Checkpoint = Literal["auto", "last", "best"]
@@ -49,6 +50,8 @@ class Importance:
             rounded. Densities and weights are float32 or better in any case.
     """
 
+    shares_images: ClassVar[bool] = True
+
     samples: Annotated[int, Ge(1)] = 1000
     split: SplitName = "test"
     limit: Annotated[int, Ge(1)] | None = None
@@ -57,7 +60,14 @@ class Importance:
     precision: Literal["float32", "bf16"] = "float32"
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
+        self,
+        model: Model,
+        source: Source,
+        *,
+        is_likelihood: bool = True,
+        progress: Progress = None,
+        say: Say = None,
+        processes: Processes = ALONE,
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.importance``."""
         rounded = self.precision == "bf16"
@@ -70,6 +80,7 @@ class Importance:
                 limit=self.limit,
                 is_likelihood=is_likelihood,
                 progress=progress,
+                processes=processes,
             )
         return replace(estimate, precision=self.precision) if rounded else estimate
 
@@ -77,6 +88,8 @@ class Importance:
 @dataclass(frozen=True, kw_only=True)
 class _Annealing:
     """The keys that annealed and bidirectional evaluation share."""
+
+    shares_images: ClassVar[bool] = True
 
     samples: Annotated[int, Ge(1)] = 16
     temperatures: Annotated[int, Ge(2)] = 500
@@ -90,10 +103,9 @@ class _Annealing:
     checkpoint: Checkpoint = "auto"
     most_hours: Annotated[float, Gt(0)] | None = MOST_HOURS
 
-    def _common(self, is_likelihood: bool, progress: Progress, say: Say) -> dict[str, Any]:
+    def _common(self, **given: Any) -> dict[str, Any]:
         """What both methods are called with."""
-        chosen = {"seed": self.seed, "limit": self.limit, "most_hours": self.most_hours}
-        return {**chosen, "is_likelihood": is_likelihood, "progress": progress, "say": say}
+        return {"seed": self.seed, "limit": self.limit, "most_hours": self.most_hours, **given}
 
     def _chosen(self, start: Literal["prior", "base", "posterior"]) -> Annealing:
         return Annealing(
@@ -129,10 +141,17 @@ class Annealed(_Annealing):
     start: Literal["prior", "base", "posterior"] = "prior"
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
+        self,
+        model: Model,
+        source: Source,
+        *,
+        is_likelihood: bool = True,
+        progress: Progress = None,
+        say: Say = None,
+        processes: Processes = ALONE,
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.annealed``."""
-        common = self._common(is_likelihood, progress, say)
+        common = self._common(is_likelihood=is_likelihood, progress=progress, say=say, processes=processes)
         return annealed(model, source, self.samples, self._chosen(self.start), **common)
 
 
@@ -161,10 +180,17 @@ class Bidirectional(_Annealing):
     simulated: Annotated[int, Ge(1)] | None = None
 
     def __call__(
-        self, model: Model, source: Source, *, is_likelihood: bool = True, progress: Progress = None, say: Say = None
+        self,
+        model: Model,
+        source: Source,
+        *,
+        is_likelihood: bool = True,
+        progress: Progress = None,
+        say: Say = None,
+        processes: Processes = ALONE,
     ) -> Estimate:
         """The estimate on ``source``; see ``evaluation.bidirectional``."""
-        common = self._common(is_likelihood, progress, say)
+        common = self._common(is_likelihood=is_likelihood, progress=progress, say=say, processes=processes)
         return bidirectional(model, source, self.samples, self._chosen(self.start), simulated=self.simulated, **common)
 
 
@@ -210,4 +236,13 @@ class Probe:
 
 def needs_training_images(settings: Factory) -> bool:
     """Whether a method is also handed labeled training images."""
-    return bool(getattr(find(settings.family, settings.kind).target, "needs_training_images", False))
+    return _declares(settings, "needs_training_images")
+
+
+def shares_images(settings: Factory) -> bool:
+    """Whether several processes can share the images of a method."""
+    return _declares(settings, "shares_images")
+
+
+def _declares(settings: Factory, name: str) -> bool:
+    return bool(getattr(find(settings.family, settings.kind).target, name, False))

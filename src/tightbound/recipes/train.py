@@ -28,7 +28,7 @@ from tightbound.recipes.run import RECIPE, RESOLVED, Run, open_run
 from tightbound.recipes.run_data import check_same, describe_data, find_place
 from tightbound.recipes.sections import plain
 from tightbound.recipes.values import show
-from tightbound.training import Decisions, decide, run_lock, train
+from tightbound.training import Decisions, Processes, decide, join, resolve_device, run_lock, train
 
 Say = Callable[[str], None]
 
@@ -106,8 +106,10 @@ def train_run(
     resume: bool = False,
     say: Say = print,
     quiet: bool = False,
-) -> Run:
-    """Trains into a folder and opens it.
+) -> Run | None:
+    """Trains into a folder and opens it; in one of several processes that is not their first, None.
+
+    Each process reads the data; the run folder is the first one's alone, so the others need not see it.
 
     Args:
         recipe: what to do.
@@ -120,18 +122,15 @@ def train_run(
     Raises:
         RecipeError, DataError, RunError, TrainingError: see there.
     """
-    before = _begun(folder) if resume else None
-    found = read_data(recipe, _place(before, recipe) if data is None else data, say)
-    check_plan(recipe, found)
-    built = build(recipe, DataFacts.of(found.train))
+    processes = join()
+    say = say if processes.is_first else lambda text: None
+    before = processes.each(lambda: _begun(folder) if resume and processes.is_first else None)
+    source = processes.first(lambda: _place(before, recipe)) if data is None else data
+    found = processes.in_turn(lambda: read_data(recipe, source, say))
+    built = processes.each(lambda: _build(recipe, found, processes))
     for sentence in (*found.notes, *built.notes):
         say(sentence)
-    decisions = None if before is None else _resume(before, built, found)
-    if decisions is None:
-        decisions = decide(recipe.training, built.model, len(found.train))
-        _create(folder, recipe, _resolve(built, found, data, decisions))
-    else:
-        _keep_checkout(folder)
+    decisions = processes.first(lambda: _begin(folder, recipe, before, built, found, data))
     result = train(
         built.model,
         built.objective,
@@ -147,6 +146,8 @@ def train_run(
         quiet=quiet,
         notes=(*found.notes, *built.notes),
     )
+    if not processes.is_first:
+        return None
     if result.decisions != decisions:
         write_json(folder / RESOLVED, read_json(folder / RESOLVED) | {"training": result.decisions.to_dict()})
     return dataclasses.replace(open_run(folder), loaded=found)
@@ -155,6 +156,25 @@ def train_run(
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file whole or not at all."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _build(recipe: Recipe, data: Data, processes: Processes) -> Built:
+    check_plan(recipe, data)
+    if processes.are_several:
+        processes.check_shares(min(recipe.training.batch_size, len(data.train)))
+        processes.device(resolve_device(recipe.training.device))
+    return build(recipe, DataFacts.of(data.train))
+
+
+def _begin(folder: Path, recipe: Recipe, before: Run | None, built: Built, data: Data, given: Any) -> Decisions:
+    """What every ``auto`` becomes, or has become; writes into the folder what is begun, or that it is gone on with."""
+    if before is not None:
+        decisions = _resume(before, built, data)
+        _keep_checkout(folder)
+        return decisions
+    decisions = decide(recipe.training, built.model, len(data.train))
+    _create(folder, recipe, _resolve(built, data, given, decisions))
+    return decisions
 
 
 def _create(folder: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:

@@ -21,8 +21,11 @@ class Images(Protocol):
         """The same split on a device."""
         ...
 
-    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] on the split's device, with fresh pixel noise from the generator."""
+    def batch(self, indices: Tensor, generator: torch.Generator | None, rows: slice = slice(None)) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] on the split's device, with fresh pixel noise from the generator.
+
+        Given ``rows``, those of the batch, with the noise that they have in it.
+        """
         ...
 
     def fixed(self, start: int, stop: int, seed: int) -> Tensor:
@@ -33,12 +36,14 @@ class Images(Protocol):
 class Batches:
     """Images and noise of every training step.
 
-    Epoch order depends on (seed, epoch), pixel and posterior noise on (seed, step, rank), and on nothing else.
+    Epoch order depends on (seed, epoch), pixel and posterior noise on (seed, step), and on nothing else: each of
+    several processes draws the noise of the whole batch and takes its own rows, so that all of them together are fed
+    what one would be. To draw is cheap beside a step.
 
     Args:
         split: on the device already.
         seed: the run's.
-        batch_size: B, over all ranks together.
+        batch_size: B, over all ranks together, a multiple of their number.
         steps_per_epoch: full batches an epoch.
         noise_shape: (K, noise_size).
         dtype: of images and noise.
@@ -66,18 +71,20 @@ class Batches:
         self._batch_size, self._steps_per_epoch = batch_size, steps_per_epoch
         self._noise_shape, self._dtype, self._device = noise_shape, dtype, device
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._rank, self._world_size = rank, world_size
+        self._rows, self._several = slice(rank, None, world_size), world_size > 1
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) and noise (K, B, noise_size) of a step, counted from 0."""
-        pixels = generator_for(self._seed, "training pixels", step, self._rank, device=self._device)
-        x = self._split.batch(self._indices(step), pixels)
+        """This rank's images (B / ranks, C, H, W) and noise (K, B / ranks, noise_size) of a step, counted from 0."""
+        indices = self._indices(step)
+        pixels = generator_for(self._seed, "training pixels", step, 0, device=self._device)
+        x = self._split.batch(indices, pixels, self._rows) if self._several else self._split.batch(indices, pixels)
         x = x.to(dtype=self._dtype, memory_format=self._layout)
-        generator = generator_for(self._seed, "training noise", step, self._rank, device=self._device)
+        generator = generator_for(self._seed, "training noise", step, 0, device=self._device)
         samples, noise_size = self._noise_shape
-        shape = (samples, len(x), noise_size)
-        return x, torch.randn(shape, generator=generator, dtype=self._dtype, device=self._device)
+        shape = (samples, len(indices), noise_size)
+        noise = torch.randn(shape, generator=generator, dtype=self._dtype, device=self._device)
+        return x, noise[:, self._rows].contiguous() if self._several else noise
 
     def _indices(self, step: int) -> Tensor:
         epoch, position = divmod(step, self._steps_per_epoch)
@@ -85,5 +92,4 @@ class Batches:
             generator = generator_for(self._seed, "epoch order", epoch)
             self._order = torch.randperm(len(self._split), generator=generator).to(self._device)
             self._epoch = epoch
-        batch = self._order[position * self._batch_size : (position + 1) * self._batch_size]
-        return batch[self._rank :: self._world_size]
+        return self._order[position * self._batch_size : (position + 1) * self._batch_size]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +53,17 @@ def has_compiler(device: str) -> bool:
         return importlib.util.find_spec("triton") is not None
     names = (os.environ.get("CXX"), "g++", "clang++")
     return device == "cpu" and any(shutil.which(name) for name in names if name)
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """Inside, nobody logs warnings, as PyTorch's compiler does of PyTorch's own means for several processes."""
+    kept = logging.root.manager.disable
+    logging.disable(max(kept, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(kept)
 
 
 class ForwardBackward:
@@ -107,7 +120,7 @@ class ForwardBackward:
         return True
 
     def _compile(self, x: Tensor, noise: Tensor, step: Step) -> None:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_log():
             warnings.filterwarnings("ignore", module=r"torch\b")  # PyTorch's compiler uses what PyTorch has deprecated
             self._module = torch.compile(self._eager, dynamic=False)
             self._run(x, noise, step)

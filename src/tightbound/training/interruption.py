@@ -15,10 +15,15 @@ class Interruption:
 
     An exception in the middle of an update would leave half of the weights updated. Outside the main thread, where
     Python takes no signals, nothing is changed.
+
+    Args:
+        launched: whether a launcher has started this process. It passes on a Ctrl-C that the terminal has sent to all
+            already, so a second signal is no second wish: it does nothing. A launcher does not wait forever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, launched: bool = False) -> None:
         self.requested = False
+        self._launched = launched
         self._kept: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -33,7 +38,8 @@ class Interruption:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        if not self._launched:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._kept.items():

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from tightbound.core import Loss, Model, Objective, Step
 from tightbound.errors import RecipeError, RunError, TrainingError
 from tightbound.training import checkpoint as files
+from tightbound.training.agreement import Agreement
 from tightbound.training.batches import Images
 from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.interruption import Interruption
 from tightbound.training.lock import run_lock
 from tightbound.training.metrics import MetricsFile, by_layer, plain
+from tightbound.training.parallel import hand_out
+from tightbound.training.processes import Processes, join
 from tightbound.training.reporting import Reporter
 from tightbound.training.saver import Clock, Saver
 from tightbound.training.session import Initialize, Session, assemble, find_checkpoint
@@ -93,8 +95,14 @@ def train(
     step, everything else is in the checkpoint. Before its first checkpoint a run resumes from the beginning, for which
     the caller must build the model from the seed as before.
 
+    In one of several processes it trains with the others, which call it likewise: they share every batch and the
+    images of a validation, and the first process alone calls ``on_epoch`` and writes. Whatever their number, the run is
+    the same but for rounding, dropout masks and batch statistics. Of errors that all meet, the first process raises
+    its own and the others ``SystemExit`` with the same status.
+
     Args:
-        model: freshly built, or of a run to resume.
+        model: freshly built, or of a run to resume. Where its weights are shared out between processes they stay so;
+            the run folder has them whole.
         objective: what is minimized.
         train_split: images.
         validation_split: images that select; None for none, then the last weights count.
@@ -105,7 +113,8 @@ def train(
         initialize: ``initialize(model, x, noise, only_weight_normalized)``, to scale weights by the first batch where
             the settings ask for it: called once, at the very beginning of a run.
         validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects.
-            Called in eval mode with averaged weights. The ELBO is computed here if it is not among them.
+            Called in eval mode with averaged weights, in every process. The ELBO is computed here if it is not among
+            them.
         on_epoch: ``on_epoch(model, epoch, step, writer)``, called likewise, for pictures; the writer is TensorBoard's.
         console: where progress goes; None for stderr.
         quiet: no progress at all.
@@ -117,24 +126,25 @@ def train(
         TrainingError: too many steps in a row were not finite, or training was interrupted.
         RecipeError: settings that cannot be followed.
     """
-    settings = settings or TrainingSettings()
-    _check(settings, validation_split, initialize, validate)
-    decisions = read_decisions(resolved or {}) or decide(settings, model, len(train_split))
+    settings, processes = settings or TrainingSettings(), join()
+    processes.each(lambda: _check(settings, validation_split, initialize, validate))
+    decisions = processes.first(lambda: read_decisions(resolved or {}) or decide(settings, model, len(train_split)))
+    device = processes.each(lambda: processes.device(decisions.device))
     steps_per_epoch, total_steps = decisions.steps_per_epoch, decisions.total_steps
     validate_steps = max(round(settings.validate_every * steps_per_epoch), 1)
     picture_steps = max(round((settings.picture_every or 0) * steps_per_epoch), 1)
 
     with ExitStack() as stack:
         stack.enter_context(_disk_errors(folder))
-        stack.enter_context(run_lock(folder))
-        files.remove_unfinished(folder)
-        found = find_checkpoint(folder, resume)
+        stack.enter_context(processes.alike(TrainingError, RecipeError, RunError))
+        own = folder if processes.is_first else None
+        found = hand_out(processes.each(lambda: own and _open(own, resume, stack)), processes)
         counted = found.state["counters"] if found else {"step": 0, "metrics_bytes": 0}
-        interruption = stack.enter_context(Interruption())
-        metrics = stack.enter_context(MetricsFile(folder, counted["metrics_bytes"]))
+        interruption = stack.enter_context(Interruption(launched=processes.are_several))
+        metrics = stack.enter_context(MetricsFile(own, counted["metrics_bytes"]))
         reporter = stack.enter_context(
             Reporter(
-                folder,
+                own,
                 total_steps=total_steps,
                 first_step=counted["step"],
                 tensorboard=settings.tensorboard,
@@ -145,6 +155,8 @@ def train(
         session = assemble(
             *(model, objective, train_split, settings, decisions, found),
             folder=folder,
+            processes=processes,
+            device=device,
             initialize=initialize,
             warn=reporter.warn,
         )
@@ -152,9 +164,10 @@ def train(
         held_out = validation_split.to(session.device) if validation_split is not None else None
         clock = Clock(counters.seconds)
         saver = Saver(folder, session, settings, metrics, clock)
+        agreement = Agreement(processes, counters.step)
         for note in () if resume else notes:
             reporter.note(note)
-        _announce(reporter, decisions, counters.step, resume)
+        _announce(reporter, decisions, processes, counters.step, resume)
         if session.initialized is not None:
             which = {"all": "every layer", "weight_normalized": "every weight-normalized layer"}[session.initialized]
             reporter.line(f"initialized by data: the weights are scaled such that the first batch fits {which}")
@@ -177,17 +190,18 @@ def train(
                 _stop_if_diverged(session, settings.max_nonfinite, folder)
             if log_now:
                 row = {"step": step, "epoch": epoch, "split": "train", "mode": "training", **meter.read()}
-                row |= {"learning_rate": rate, "parameter_norm": _parameter_norm(live.model), **clock.read()}
+                row |= {"learning_rate": rate, "parameter_norm": float(update.parameter_norm()), **clock.read()}
                 row["skipped_steps"] = step - int(update.done)
                 row = by_layer(row)
                 metrics.write(row)
                 reporter.row(row)
             if held_out is not None and (step % validate_steps == 0 or last):
-                with clock.paused(), evaluating(model, live.average):
+                with clock.paused(), evaluating(model, live.average, live.parallel):
                     values = dict(validate(model, held_out, step)) if validate else {}
                     if "elbo" not in values:
-                        values |= mean_elbo(model, held_out, seed=settings.seed, dtype=session.dtype)
-                    validation = plain(values)
+                        options = {"seed": settings.seed, "dtype": session.dtype, "processes": processes}
+                        values |= mean_elbo(model, held_out, **options)
+                    validation = processes.agreed(plain(values))
                     _stop_if_lost(validation, step)
                     saver.judge(validation)
                 row = by_layer(
@@ -197,11 +211,13 @@ def train(
                 metrics.write(row)
                 reporter.row(row)
             if on_epoch and settings.picture_every is not None and (step % picture_steps == 0 or last):
-                with clock.paused(), evaluating(model, live.average):
-                    on_epoch(model, epoch, step, reporter.writer)
-            if saver.is_due():
+                with clock.paused(), evaluating(model, live.average, live.parallel):
+                    if processes.is_first:
+                        on_epoch(model, epoch, step, reporter.writer)
+            interrupted, due = agreement(step, interruption.requested, saver.is_due_by_time())
+            if due or saver.is_due_by_steps():
                 saver.save()
-            if interruption.requested and not last:
+            if interrupted and not last:
                 saver.save()
                 raise InterruptedTrainingError(
                     f"interrupted at step {step} of {total_steps}; a checkpoint was saved", hint="go on with --resume"
@@ -211,7 +227,7 @@ def train(
         if counters.stopped_early:
             reporter.line(f"stopped early at step {counters.step}: no new best in {counters.waited} validations")
         saver.save()
-        with evaluating(model, live.average):
+        with evaluating(model, live.average, live.parallel):
             saver.save_weights(folder / MODEL_FILE)
         return TrainingResult(
             step=counters.step,
@@ -253,9 +269,18 @@ def _check(
         )
 
 
-def _announce(reporter: Reporter, decisions: Decisions, step: int, resume: bool) -> None:
+def _open(folder: Path, resume: bool, stack: ExitStack) -> files.Checkpoint | None:
+    """Locks the run folder and finds the checkpoint to go on from."""
+    stack.enter_context(run_lock(folder))
+    files.remove_unfinished(folder)
+    return find_checkpoint(folder, resume)
+
+
+def _announce(reporter: Reporter, decisions: Decisions, processes: Processes, step: int, resume: bool) -> None:
     where = f"device: {decisions.device}, precision: {decisions.precision}"
-    graph = "; each step is replayed as one CUDA graph" if decisions.cuda_graph else ""
+    where += f", {processes.world_size} processes" if processes.are_several else ""
+    has_graph = decisions.cuda_graph and not processes.are_several
+    graph = "; each step is replayed as one CUDA graph" if has_graph else ""
     if not resume:
         reporter.line(f"training for {decisions.total_steps:,} steps; {where}; {decisions.compile_note}{graph}")
     elif step:
@@ -272,11 +297,6 @@ def _position(session: Session, steps_per_epoch: int) -> Step:
 
 def _logged(loss: Loss, gradient_norm: Tensor) -> dict[str, Tensor]:
     return {**loss.parts, "loss": loss.value, "gradient_norm": gradient_norm}
-
-
-def _parameter_norm(model: Model) -> float:
-    """The length of all parameters together."""
-    return float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))
 
 
 def _stop_if_diverged(session: Session, limit: int, folder: Path) -> None:

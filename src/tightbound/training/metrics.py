@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,12 +20,19 @@ class Meter:
     """Means over an interval, without waiting for the device: one fused sum a step, one transfer a reading.
 
     Steps that were skipped do not count. The sums go into checkpoints, so a resumed run logs the same rows.
+
+    Args:
+        device: where the values are.
+        over_processes: makes the mean over all processes out of each one's value, at a reading. It commutes with the
+            sum, so nothing has to be exchanged at a step.
     """
 
-    def __init__(self, device: torch.device | str) -> None:
+    def __init__(
+        self, device: torch.device | str, over_processes: Callable[[Tensor], Tensor] = lambda value: value
+    ) -> None:
         # mps has no float64.
         self._dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
-        self._device = device
+        self._device, self._over_processes = device, over_processes
         self._sizes: dict[str, int] = {}  # 0 for a scalar
         self._total = torch.zeros(0, dtype=self._dtype, device=device)
         self._count = torch.zeros((), dtype=self._dtype, device=device)
@@ -48,7 +55,7 @@ class Meter:
 
     def read(self) -> dict[str, Any]:
         """The means since the last reading, empty if no step counted; then starts anew."""
-        total, count = self._total.tolist(), float(self._count)
+        total, count = self._over_processes(self._total).tolist(), float(self._count)
         self._total.zero_()
         self._count.zero_()
         means, start = {}, 0
@@ -61,7 +68,7 @@ class Meter:
 
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint."""
-        return {"total": self._total, "count": self._count}
+        return {"total": self._over_processes(self._total), "count": self._count}
 
     def names(self) -> dict[str, int]:
         """For a checkpoint: name and size of what is summed."""
@@ -78,22 +85,26 @@ class MetricsFile:
     """``metrics.jsonl``: one JSON object a line, cut at a checkpoint's offset when a run resumes.
 
     Args:
-        folder: the run folder.
+        folder: the run folder; None for a process that is not the one to write.
         offset: bytes to keep of what is there.
     """
 
-    def __init__(self, folder: Path, offset: int) -> None:
-        self._file = open(folder / FILE_NAME, "ab")  # noqa: SIM115 (closed in __exit__)
-        self._file.truncate(min(offset, self._file.tell()))
-        self._file.seek(0, os.SEEK_END)
+    def __init__(self, folder: Path | None, offset: int) -> None:
+        self._file = None if folder is None else open(folder / FILE_NAME, "ab")  # noqa: SIM115 (closed in __exit__)
+        if self._file is not None:
+            self._file.truncate(min(offset, self._file.tell()))
+            self._file.seek(0, os.SEEK_END)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Appends a row; what is not finite becomes null."""
-        self._file.write(json.dumps(plain(row)).encode() + b"\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps(plain(row)).encode() + b"\n")
+            self._file.flush()
 
     def sync(self) -> int:
         """Makes the rows durable; the offset behind the last one."""
+        if self._file is None:
+            return 0
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
@@ -104,7 +115,8 @@ class MetricsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def by_layer(row: dict[str, Any]) -> dict[str, Any]:

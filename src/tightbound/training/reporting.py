@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ class Reporter:
     """Sends lines and rows where they belong. Nothing here has an effect on training.
 
     Args:
-        folder: the run folder.
+        folder: the run folder; None for a process that is not the one to speak: nothing goes anywhere.
         total_steps: length of the run.
         first_step: where this session begins.
         tensorboard: whether events are written.
@@ -33,7 +34,7 @@ class Reporter:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         *,
         total_steps: int,
         first_step: int = 0,
@@ -42,15 +43,18 @@ class Reporter:
         quiet: bool = False,
     ) -> None:
         self._folder, self._total, self._first = folder, total_steps, first_step
-        self._wants_tensorboard, self._quiet, self._console = tensorboard, quiet, console
+        self._wants_tensorboard = tensorboard and folder is not None
+        self._quiet, self._console = quiet or folder is None, console
         self._stack = ExitStack()
         self._started = self._shown = time.monotonic()
         self._bar: Any = None
         self.writer: SummaryWriter | None = None
 
     def __enter__(self) -> Reporter:
-        self._log = self._stack.enter_context(open(self._folder / _LOG, "a", encoding="utf-8"))
+        log = os.devnull if self._folder is None else self._folder / _LOG
+        self._log = self._stack.enter_context(open(log, "a", encoding="utf-8"))
         if self._wants_tensorboard:
+            assert self._folder is not None
             from torch.utils.tensorboard import SummaryWriter
 
             # What an earlier session wrote after its last checkpoint comes again.

@@ -68,15 +68,18 @@ class Saver:
         self._saved_at = time.monotonic()
         self._saved_step: int | None = None
 
-    def is_due(self) -> bool:
-        """Whether a checkpoint by steps or by minutes is due after the present step."""
-        every, minutes = self._settings.checkpoint_every, self._settings.checkpoint_minutes
-        if every is not None and self._session.live.counters.step % every == 0:
-            return True
+    def is_due_by_steps(self) -> bool:
+        """Whether a checkpoint is due after the present step, whatever the time."""
+        every = self._settings.checkpoint_every
+        return every is not None and self._session.live.counters.step % every == 0
+
+    def is_due_by_time(self) -> bool:
+        """Whether a checkpoint is due by this process's clock."""
+        minutes = self._settings.checkpoint_minutes
         return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def save(self) -> None:
-        """Writes the checkpoint of the present step, once, then lets older ones go."""
+        """Writes the checkpoint of the present step, once, then lets older ones go: all processes together."""
         counters = self._session.live.counters
         if counters.step == self._saved_step:
             return
@@ -84,9 +87,12 @@ class Saver:
             counters.metrics_bytes = self._metrics.sync()
             counters.seconds = self._clock.seconds
             snapshot = take(self._session.live, self._session.context())
-            files.save(files.checkpoint_path(self._folder, counters.step), snapshot)
-            files.prune(self._folder, self._settings.keep_checkpoints)
+            self._session.processes.first(lambda: self._write(snapshot))
         self._saved_at, self._saved_step = time.monotonic(), counters.step
+
+    def _write(self, snapshot: files.Checkpoint) -> None:
+        files.save(files.checkpoint_path(self._folder, self._session.live.counters.step), snapshot)
+        files.prune(self._folder, self._settings.keep_checkpoints)
 
     def judge(self, values: Mapping[str, Any]) -> None:
         """Counts a validation, keeps the weights if it is the best so far, and ends a run that has waited too long.
@@ -103,12 +109,13 @@ class Saver:
         counters.stopped_early = patience is not None and counters.waited >= patience
 
     def save_weights(self, path: Path) -> None:
-        """Writes the weights as the model now holds them, names as in its state dict."""
-        counters = self._session.live.counters
+        """Writes the weights as the model now holds them, whole, names as in its state dict: all processes together."""
+        live, counters = self._session.live, self._session.live.counters
         state = {
             "step": counters.step,
             "best": counters.best,
             "best_step": counters.best_step,
-            "averaged": self._session.live.average is not None,
+            "averaged": live.average is not None,
         }
-        files.save(path, files.Checkpoint("weights", dict(self._session.live.model.state_dict()), state))
+        weights = files.Checkpoint("weights", live.parallel.weights(live.model), state)
+        self._session.processes.first(lambda: files.save(path, weights))

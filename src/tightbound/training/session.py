@@ -22,7 +22,9 @@ from tightbound.training.decisions import Decisions, Layers
 from tightbound.training.dropout import Masks, masks_of
 from tightbound.training.metrics import Meter
 from tightbound.training.optimizers import OptimizerOptions
+from tightbound.training.parallel import Replicas, Shards, mean_in_loss
 from tightbound.training.precision import dtype_of, full_precision, place
+from tightbound.training.processes import Processes
 from tightbound.training.schedules import Schedule
 from tightbound.training.settings import TrainingSettings
 from tightbound.training.snapshot import Counters, Live, restore
@@ -43,8 +45,7 @@ class Session:
         learning_rate: as a function of the step.
         device: where it runs.
         dtype: of parameters, images and noise.
-        rank: of this process.
-        world_size: number of processes.
+        processes: all that train.
         fixed: settings that must be the same on resume for the data to go on where they were.
         initialized: which layers' weights were just scaled by the first batch; None for none.
         masks: what dropout draws from at a step.
@@ -56,8 +57,7 @@ class Session:
     learning_rate: Callable[[int], float]
     device: torch.device
     dtype: torch.dtype
-    rank: int
-    world_size: int
+    processes: Processes
     fixed: Mapping[str, Any]
     initialized: Layers | None
     masks: Masks
@@ -66,7 +66,7 @@ class Session:
         """What a checkpoint's header says beside the counters."""
         return {
             "fixed": dict(self.fixed),
-            "environment": environment(self.device, self.world_size),
+            "environment": environment(self.device, self.processes.world_size),
             "compiled": self.forward_backward.compiled,
         }
 
@@ -107,24 +107,25 @@ def assemble(
     found: files.Checkpoint | None,
     *,
     folder: Path,
+    processes: Processes,
+    device: torch.device,
     initialize: Initialize | None,
     warn: Callable[[str], None],
 ) -> Session:
     """Builds every part and restores the checkpoint into them.
 
     At the beginning of a run that is to be initialized by data, ``initialize`` gets the model and the images and noise
-    of the first step before anything copies the weights. They are those of all ranks together, so that every rank ends
-    with the same weights.
+    of the first step, those of all processes together, before anything copies the weights. It is done in the first
+    process, whose weights all then have.
 
     Raises:
+        RecipeError: the processes cannot share a batch equally, or the weights.
         CheckpointError: the checkpoint is of another model, or of a run with other data, seed or batch size.
     """
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision="no", cpu=decisions.device == "cpu")
-    rank, world_size = accelerator.process_index, accelerator.num_processes
-    device = accelerator.device if world_size > 1 else torch.device(decisions.device)
-    place(model, device=str(device), precision=decisions.precision, channels_last=decisions.channels_last)
+    processes.check_shares(decisions.batch_size)
+    sharded = _is_sharded(settings, processes, warn)
+    layout = decisions.channels_last and not sharded  # of the weights; parts of tensors are rows
+    place(model, device=str(device), precision=decisions.precision, channels_last=layout)
     model.train()
     batches = partial(
         Batches,
@@ -138,23 +139,27 @@ def assemble(
         channels_last=decisions.channels_last,
     )
     layers = decisions.initialize if found is None and initialize is not None else None
-    masks = masks_of(model, seed=settings.seed, rank=rank, device=device)
-    if initialize is not None and layers is not None:
-        with full_precision(model), masks_of(model, seed=settings.seed, rank=0, device=device)(-1):
+    masks = masks_of(model, seed=settings.seed, rank=processes.rank, device=device)
+    if initialize is not None and layers is not None and processes.is_first:
+        with full_precision(model), masks(-1):
             initialize(model, *batches()(0), layers == "weight_normalized")
+    processes.copy([*model.parameters(), *model.buffers()])
 
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    step = TrainingStep(model, objective)
+    parallel = Shards(processes, step, device) if sharded else Replicas(processes)
+    all_parameters = parallel.parameters if isinstance(parallel, Shards) else model.parameters()
+    parameters = [p for p in all_parameters if p.requires_grad]
     options: OptimizerOptions = settings.optimizer()
     schedule: Schedule | None = settings.schedule() if settings.schedule else None
     optimizer = options.make(parameters)
     average = MovingAverage(parameters, settings.ema) if settings.ema is not None else None
-    update = Update(model, optimizer, average=average, clip_norm=settings.clip_norm, num_processes=world_size)
-    live = Live(model, optimizer, update, average, Meter(device), Counters())
+    update = Update(model, optimizer, average=average, clip_norm=settings.clip_norm, parallel=parallel)
+    live = Live(model, optimizer, update, average, Meter(device, processes.mean), Counters(), parallel)
     fixed = {"seed": settings.seed, "batch_size": decisions.batch_size, "images": len(split)}
-    compiled = decisions.compile
+    compiled = decisions.compile and not sharded
     if found is not None:
         _check_fixed(fixed, found.state["fixed"])
-        _compare_environment(environment(device, world_size), found.state["environment"], warn)
+        _compare_environment(environment(device, processes.world_size), found.state["environment"], warn)
         restore(live, found, files.checkpoint_path(folder, found.state["counters"]["step"]))
         compiled = compiled and found.state["compiled"]
 
@@ -162,26 +167,34 @@ def assemble(
         factor = schedule.factor(step, decisions.length) if schedule else 1.0
         return options.learning_rate * factor
 
-    module = accelerator.prepare_model(TrainingStep(model, objective), device_placement=False)
+    if processes.are_several:
+        objective.over_processes = mean_in_loss(processes)
     return Session(
         live=live,
-        batches=batches(rank=rank, world_size=world_size),
+        batches=batches(rank=processes.rank, world_size=processes.world_size),
         forward_backward=ForwardBackward(
-            module,
+            step if isinstance(parallel, Shards) else parallel.wrap(step, device),
             compiled=compiled,
             # The gradients' exchange between processes is not recorded.
-            cuda_graph=decisions.cuda_graph and world_size == 1,
+            cuda_graph=decisions.cuda_graph and not processes.are_several,
             warn=warn,
         ),
         learning_rate=learning_rate,
         device=device,
         dtype=dtype_of(decisions.precision),
-        rank=rank,
-        world_size=world_size,
+        processes=processes,
         fixed=fixed,
         initialized=layers,
         masks=masks,
     )
+
+
+def _is_sharded(settings: TrainingSettings, processes: Processes, warn: Callable[[str], None]) -> bool:
+    if settings.sharding == "none":
+        return False
+    if not processes.are_several:
+        warn("training.sharding has no effect in one process")
+    return processes.are_several
 
 
 def _check_fixed(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:

@@ -30,6 +30,8 @@ class TrainingSettings:
         compile: whether the step is compiled; auto compiles where the run is long enough to repay it.
         cuda_graph: whether a GPU replays the step as one CUDA graph, compiled or not; auto does on every GPU, in a
             run of one process.
+        sharding: of several processes: none, each has all weights; full, each has a part of every weight, its gradient
+            and the optimizer's state, and all of the weights within a step alone. Such a step is not compiled.
         channels_last: whether convolutions run in channels_last layout.
         device: where; auto is the first of cuda, mps, cpu that is there.
         log_every: steps between rows of metrics.jsonl.
@@ -60,6 +62,7 @@ class TrainingSettings:
     precision: Literal["auto", "float32", "bf16", "float64"] = "auto"
     compile: Literal["auto"] | bool = "auto"
     cuda_graph: Literal["auto"] | bool = "auto"
+    sharding: Literal["none", "full"] = "none"
     channels_last: bool = True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     log_every: Annotated[int, Ge(1)] = 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tightbound.core import Model
 from tightbound.training.averaging import MovingAverage
 from tightbound.training.checkpoint import Checkpoint, check_fit, part
 from tightbound.training.metrics import Meter
+from tightbound.training.parallel import Parallel, Replicas
 from tightbound.training.update import Update
 
 
@@ -50,16 +51,20 @@ class Live:
     average: MovingAverage | None
     meter: Meter
     counters: Counters
+    parallel: Parallel = field(default_factory=Replicas)
 
 
 def take(live: Live, context: Mapping[str, Any]) -> Checkpoint:
-    """The checkpoint of a run; ``context`` (settings that must not change, environment) goes into its header."""
-    tensors = {f"model.{name}": value for name, value in live.model.state_dict().items()}
-    tensors |= {f"optimizer.{name}": value for name, value in _optimizer_tensors(live.optimizer).items()}
+    """The checkpoint of a run; ``context`` (settings that must not change, environment) goes into its header.
+
+    It is the same however the weights lie in several processes, which take it together.
+    """
+    tensors = {f"model.{name}": value for name, value in live.parallel.weights(live.model).items()}
+    tensors |= {f"optimizer.{name}": value for name, value in _optimizer_tensors(live).items()}
     tensors |= {f"meter.{name}": value for name, value in live.meter.tensors().items()}
     if live.average is not None:
-        names = trained_names(live.model)
-        tensors |= {f"average.{n}": v for n, v in zip(names, live.average.values, strict=True)}
+        values = [live.parallel.gather(index, value) for index, value in enumerate(live.average.values)]
+        tensors |= {f"average.{n}": v for n, v in zip(trained_names(live.model), values, strict=True)}
     state = {
         "counters": asdict(live.counters),
         "update": live.update.counters(),
@@ -77,12 +82,12 @@ def restore(live: Live, checkpoint: Checkpoint, path: Path | str) -> None:
     """
     tensors, state = checkpoint.tensors, checkpoint.state
     check_fit(live.model, part(tensors, "model"), path)
-    live.model.load_state_dict(part(tensors, "model"))
-    _restore_optimizer(live.optimizer, part(tensors, "optimizer"))
+    live.parallel.load(live.model, part(tensors, "model"))
+    _restore_optimizer(live, part(tensors, "optimizer"))
     if live.average is not None:
         kept = part(tensors, "average")
-        for name, value in zip(trained_names(live.model), live.average.values, strict=True):
-            value.copy_(kept[name])
+        for index, (name, value) in enumerate(zip(trained_names(live.model), live.average.values, strict=True)):
+            value.copy_(live.parallel.cut(index, kept[name]))
     live.meter.restore(part(tensors, "meter"), state["meter"])
     live.update.restore(state["update"])
     for name, value in state["counters"].items():
@@ -94,16 +99,20 @@ def trained_names(model: torch.nn.Module) -> list[str]:
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    states = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": value for index, state in states.items() for key, value in state.items()}
+def _optimizer_tensors(live: Live) -> dict[str, Tensor]:
+    states = live.optimizer.state_dict()["state"]
+    return {
+        f"{index}.{key}": live.parallel.gather(index, value) if value.dim() else value
+        for index, state in states.items()
+        for key, value in state.items()
+    }
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    states: dict[int, dict[str, Tensor]] = {}
+def _restore_optimizer(live: Live, tensors: Mapping[str, Tensor]) -> None:
+    optimizer, states = live.optimizer, dict[int, dict[str, Tensor]]()
     for name, value in tensors.items():
         index, key = name.split(".", 1)
-        states.setdefault(int(index), {})[key] = value
+        states.setdefault(int(index), {})[key] = live.parallel.cut(int(index), value)
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     for group in optimizer.param_groups:
         for parameter in group["params"]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tightbound.training.averaging import MovingAverage
+from tightbound.training.parallel import Parallel, Replicas, batch_statistics
 
 
 class Outcome(NamedTuple):
@@ -38,7 +39,7 @@ class Update:
         optimizer: of its parameters.
         average: of its parameters, or None.
         clip_norm: length that gradients are cut to, or None.
-        num_processes: a step is skipped by all ranks or by none.
+        parallel: how the weights lie in several processes; a step is skipped by all of them or by none.
         wait: whether the host reads the flag; None decides by device and optimizer.
 
     Attributes:
@@ -53,18 +54,16 @@ class Update:
         *,
         average: MovingAverage | None = None,
         clip_norm: float | None = None,
-        num_processes: int = 1,
+        parallel: Parallel = Replicas(),
         wait: bool | None = None,
     ) -> None:
         self._optimizer, self._average, self._clip_norm = optimizer, average, clip_norm
-        self._num_processes = num_processes
+        self._parallel = parallel
         self._parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
         device = self._parameters[0].device
         fused = bool(optimizer.defaults.get("fused"))
         self.waits = (device.type != "cuda" or not fused) if wait is None else wait
-        self._statistics = _by_dtype(
-            b for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase) for b in m.buffers()
-        )
+        self._statistics = _by_dtype(batch_statistics(model))
         self._kept = [_flat(buffers) for buffers in self._statistics]
         self.done = torch.zeros((), dtype=torch.long, device=device)
         self.skipped_in_a_row = torch.zeros_like(self.done)
@@ -85,8 +84,8 @@ class Update:
     @torch.no_grad()
     def __call__(self, loss: Tensor, learning_rate: float) -> Outcome:
         """Applies the gradients that ``loss.backward()`` left, then clears them."""
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        self._parallel.collect()
+        norm = self._parallel.norm([p.grad for p in self._parameters])
         finite = self._agree(torch.isfinite(loss.detach()) & torch.isfinite(norm))
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
@@ -103,6 +102,10 @@ class Update:
         self._optimizer.zero_grad(set_to_none=True)
         return Outcome(finite, norm)
 
+    def parameter_norm(self) -> Tensor:
+        """The length of all parameters together."""
+        return self._parallel.norm([p.detach() for p in self._parameters])
+
     def _step(self, finite: Tensor) -> None:
         self._optimizer.step()
         if self._average is not None:
@@ -114,11 +117,8 @@ class Update:
         torch.maximum(self.worst_row, self.skipped_in_a_row, out=self.worst_row)
 
     def _agree(self, finite: Tensor) -> Tensor:
-        if self._num_processes == 1:
-            return finite
-        bad = (~finite).to(torch.float32)
-        torch.distributed.all_reduce(bad)
-        return bad == 0
+        processes = self._parallel.processes
+        return processes.sum((~finite).to(torch.float32)) == 0 if processes.are_several else finite
 
     def _guard_statistics(self, finite: Tensor) -> None:
         """The forward pass has moved the batch statistics already; a skipped step takes them back."""

@@ -1,0 +1,269 @@
+"""One model in several processes: PyTorch's own engines around the training step.
+
+What else in training has to know how the weights lie asks a ``Parallel``: each process has them all, or a part.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from tightbound.errors import RecipeError
+from tightbound.training.checkpoint import Checkpoint
+from tightbound.training.processes import Processes
+
+# Newer versions of PyTorch have another name for it.
+_NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
+
+
+class Parallel(ABC):
+    """How weights, gradients and the state of the optimizer lie in the processes.
+
+    Tensors of a parameter's shape, such as its moving average, lie as it does.
+
+    Attributes:
+        processes: that train.
+    """
+
+    processes: Processes
+
+    @abstractmethod
+    def collect(self) -> None:
+        """Brings the gradients of a backward pass to the parameters of the optimizer."""
+
+    @abstractmethod
+    def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """The length of a whole vector: a tensor for every parameter, or None for those that have none."""
+
+    @abstractmethod
+    def whole(self) -> AbstractContextManager[None]:
+        """Inside, the model has all of its weights, to be called outside of a training step: all processes together."""
+
+    @abstractmethod
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """The model's state dict in whole tensors: all processes together."""
+
+    @abstractmethod
+    def load(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Puts a whole state dict into the model."""
+
+    @abstractmethod
+    def gather(self, index: int, value: Tensor) -> Tensor:
+        """The whole of what lies as the parameter of this index does: all processes together."""
+
+    @abstractmethod
+    def cut(self, index: int, value: Tensor) -> Tensor:
+        """What this process has of it."""
+
+
+class Replicas(Parallel):
+    """Every process has everything; gradients are means over all of them. One process alone is the same."""
+
+    def __init__(self, processes: Processes = Processes()) -> None:
+        self.processes = processes
+
+    def wrap(self, step: nn.Module, device: torch.device) -> nn.Module:
+        """The training step with such gradients.
+
+        Where statistics of the batch are kept, they are those of the first process's share.
+        """
+        if not self.processes.are_several:
+            return step
+        for parameter in step.parameters():
+            if parameter.is_contiguous():
+                # Strides along axes of length 1 mean nothing, but PyTorch warns where a gradient has others.
+                parameter.data = parameter.data.as_strided(
+                    parameter.shape, torch.empty(parameter.shape, device="meta").stride()
+                )
+        options: dict[str, Any] = {_SYNC_BUFFERS: bool(batch_statistics(step)), "gradient_as_bucket_view": True}
+        return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None, **options)
+
+    def collect(self) -> None:
+        """They are there."""
+
+    def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Of what is here."""
+        return torch.nn.utils.get_total_norm([value for value in tensors if value is not None])
+
+    def whole(self) -> AbstractContextManager[None]:
+        """It has."""
+        return nullcontext()
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """As they are."""
+        return dict(model.state_dict())
+
+    def load(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """As it is."""
+        model.load_state_dict(tensors)
+
+    def gather(self, index: int, value: Tensor) -> Tensor:
+        """As it is."""
+        return value
+
+    def cut(self, index: int, value: Tensor) -> Tensor:
+        """All of it."""
+        return value
+
+
+class Shards(Parallel):
+    """Every process has a part of each weight, its gradient and the optimizer's state: PyTorch's fully sharded data
+    parallel training, with the whole step as one group.
+
+    The weights are whole within a step, and within ``whole``. All else, optimizer and average, sees the parts as the
+    plain tensors that they are: what is done to each element by itself is the same.
+
+    Args:
+        processes: that train.
+        step: the training step; sharded in place. Its weights are contiguous.
+        device: where it is.
+
+    Raises:
+        RecipeError: a weight is frozen.
+    """
+
+    def __init__(self, processes: Processes, step: nn.Module, device: torch.device) -> None:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        frozen = next((name for name, p in step.named_parameters() if not p.requires_grad), None)
+        if frozen is not None:
+            raise RecipeError(
+                f"training.sharding: {frozen} is frozen, and only weights that are trained can be shared out",
+                hint="training.sharding=none",
+            )
+        self.processes = processes
+        names = [name for name, _ in step.named_parameters()]
+        scalars = {p for p in step.parameters() if p.dim() == 0}  # they cannot be cut; each process has them
+        mesh = init_device_mesh(device.type, (processes.world_size,))
+        ignored: dict[str, Any] = {"ignored_params": scalars} if scalars else {}
+        self.module = fully_shard(step, mesh=mesh, **ignored)
+        if device.type == "cpu" and hasattr(self.module, "set_force_sum_reduction_for_comms"):
+            self.module.set_force_sum_reduction_for_comms(True)  # gloo has no means
+        statistics = batch_statistics(step)
+        if statistics:
+            step.register_forward_pre_hook(lambda module, inputs: processes.copy(statistics))
+        with self.whole():
+            pass  # settles where the parts are
+        found = dict(step.named_parameters())
+        self._shared = [found[name] for name in names]
+        self.parameters = [nn.Parameter(_part(p)) if p.dim() else p for p in self._shared]
+
+    def collect(self) -> None:
+        """Each process's part of the means; of scalars the mean."""
+        for shared, own in zip(self._shared, self.parameters, strict=True):
+            gradient = shared.grad
+            if gradient is None:
+                continue
+            if shared.dim() == 0:
+                own.grad = self.processes.mean(gradient)
+            else:
+                own.grad, shared.grad = _part(gradient), None
+
+    def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Of all parts, and of the scalars once."""
+        given = [(p.dim(), value) for p, value in zip(self._shared, tensors, strict=True) if value is not None]
+        parts, scalars = ([value for dim, value in given if bool(dim) == cut] for cut in (True, False))
+        square = self.processes.sum(torch.nn.utils.get_total_norm(parts).square())
+        return (square + torch.nn.utils.get_total_norm(scalars).square()).sqrt() if scalars else square.sqrt()
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Every process gets all parts."""
+        self.module.unshard()
+        try:
+            yield
+        finally:
+            self.module.reshard()
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Each made of its parts, into which PyTorch's state dicts put the weights even where they are whole."""
+        return {name: _whole(value) for name, value in model.state_dict().items()}
+
+    def load(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Each process takes its parts."""
+        with torch.no_grad():
+            for index, (name, _) in enumerate(model.named_parameters()):
+                self.parameters[index].copy_(self.cut(index, tensors[name]))
+            for name, buffer in model.named_buffers():
+                if name in tensors:
+                    buffer.copy_(tensors[name])
+
+    def gather(self, index: int, value: Tensor) -> Tensor:
+        """Made of all parts."""
+        from torch.distributed.tensor import DTensor
+
+        like = self._shared[index]
+        if not isinstance(like, DTensor):
+            return value
+        layout = {"shape": like.shape, "stride": like.stride()}
+        return _whole(DTensor.from_local(value, like.device_mesh, like.placements, run_check=False, **layout))
+
+    def cut(self, index: int, value: Tensor) -> Tensor:
+        """Rows of the first axis, as PyTorch deals them out."""
+        if value.dim() == 0:
+            return value
+        parts = value.chunk(self.processes.world_size)
+        return parts[self.processes.rank] if self.processes.rank < len(parts) else value[:0]
+
+
+def batch_statistics(module: nn.Module) -> list[Tensor]:
+    """The buffers of all batch normalization."""
+    norms = (m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase))
+    return [buffer for norm in norms for buffer in norm.buffers()]
+
+
+def _whole(value: Tensor) -> Tensor:
+    """A sharded tensor made of all its parts; another as it is."""
+    from torch.distributed.tensor import DTensor
+
+    with torch.no_grad():
+        return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _part(value: Tensor) -> Tensor:
+    """The plain tensor in which a process has its part of a sharded one."""
+    from torch.distributed.tensor import DTensor
+
+    assert isinstance(value, DTensor)
+    with torch.no_grad():
+        return value.to_local().detach()
+
+
+def mean_in_loss(processes: Processes) -> Callable[[Tensor], Tensor]:
+    """Makes a mean over the whole batch out of the means over shares of it, for use within a loss.
+
+    Its derivative is that of the share's own mean, with nothing to exchange on the way back: a loss L that is the same
+    function of the mean m in all processes has dL/dθ = L'(m) dm/dθ, and dm/dθ is the mean over processes of what each
+    knows. That mean is taken of all gradients anyway.
+    """
+
+    def mean(share: Tensor) -> Tensor:
+        own = share.detach()
+        return share + (processes.mean(own) - own)
+
+    return mean
+
+
+def hand_out(found: Checkpoint | None, processes: Processes) -> Checkpoint | None:
+    """The checkpoint that the first process has read, in all: the others need not see the run folder."""
+    if not processes.are_several:
+        return found
+    outline = processes.first(
+        lambda: found and (found.kind, {n: (t.shape, t.dtype) for n, t in found.tensors.items()}, found.state)
+    )
+    if outline is None:
+        return None
+    kind, layout, state = outline
+    tensors = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in layout.items()}
+    tensors = tensors if found is None else found.tensors
+    processes.copy(tensors[name] for name in layout)
+    return Checkpoint(kind, tensors, state)

@@ -1,0 +1,154 @@
+"""Runs of several processes, for ``test_processes``: ``torchrun ... -m tests.training.spread FOLDER CASE...``.
+
+Every process but the first gets a folder of its own, in which nothing may be written: as on a node that does not see
+the run folder. What each met is written by ``record``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.training.toy import ToySplit, run, toy_model, weights
+from tightbound.core import Model
+from tightbound.errors import DataError, TightboundError
+from tightbound.evaluation import Annealing, annealed, bidirectional, importance
+from tightbound.numerics import generator_for
+from tightbound.objectives import ELBO, IWAE
+from tightbound.registry import Factory
+from tightbound.training import Processes, join, leave
+
+# Models, objectives and settings whose runs do not depend on the number of processes.
+EQUAL: dict[str, dict[str, Any]] = {
+    "plain": {"clip_norm": 3.0, "validation": 150},
+    "free_bits": {"free_bits": 0.35, "free_bits_per": "unit"},
+    "importance": {"iwae": 3, "posterior": Factory("posterior", "flow", {"flows": (Factory("flow", "iaf"),)})},
+    "initialized": {"normalization": "weight", "kind": "convolutional", "ema": 0.9},
+    "hamiltonian": {"posterior": Factory("posterior", "hamiltonian", {"steps": 2})},
+    "skipped": {"bad": (3, 4)},
+    "sharded": {  # and one weight that is a scalar
+        "sharding": "full",
+        "posterior": Factory("posterior", "hamiltonian", {"steps": 2}),
+        "clip_norm": 3.0,
+        "ema": 0.9,
+        "validation": 150,
+    },
+}
+
+
+def equal_case(folder: Path, name: str, **options: Any) -> Model:
+    """Trains one of these; the model."""
+    case = {**EQUAL[name], **options}
+    network = {key: case.pop(key) for key in ("kind", "normalization", "posterior") if key in case}
+    bits = {key: case.pop(key) for key in ("free_bits", "free_bits_per") if key in case}
+    case["objective"] = IWAE(num_samples=case.pop("iwae")) if "iwae" in case else ELBO(**bits)
+    model, split = toy_model(network.pop("kind", "mlp"), **network), ToySplit()
+    split.bad_batches = case.pop("bad", ())
+    validation = case.pop("validation", None)
+    run(folder, model, split=split, validation=validation and ToySplit(validation, 1), **case)
+    return model
+
+
+class _Signaled(ToySplit):
+    """Gets a polite kill with its fourth batch."""
+
+    def batch(self, indices, generator, rows=slice(None)):
+        if self.num_batches == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().batch(indices, generator, rows)
+
+
+def _outcome(action: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        action()
+    except (Exception, SystemExit) as error:
+        return {"error": type(error).__name__, "message": str(error), "status": getattr(error, "exit_status", None)}
+    return {}
+
+
+class _Unreadable(ToySplit):
+    """Images of which those behind the first 32 cannot be read."""
+
+    def fixed(self, start, stop, seed):
+        if start:
+            raise DataError("image 33 is damaged")
+        return super().fixed(start, stop, seed)
+
+
+def evaluations(processes: Processes | None = None) -> list[dict[str, Any]]:
+    """75 images, in float32 as evaluation is, by each method: all but the time that it took."""
+    model, split = toy_model().float(), ToySplit(75, 2)
+    shared: dict[str, Any] = {} if processes is None else {"processes": processes}
+    short = Annealing(temperatures=6, leapfrog_steps=2)
+    found = [importance(model, split, 300, **shared), annealed(model, split, 4, short, **shared)]
+    found.append(bidirectional(model, split, 4, short, simulated=40, **shared))
+    rows = [{**item.to_row(), **{name: list(map(float, v)) for name, v in item.per_image.items()}} for item in found]
+    left_out = ("seconds", "predicted_seconds", "images_per_second")
+    return [{key: value for key, value in row.items() if key not in left_out} for row in rows]
+
+
+def _refused(source: Any, processes: Processes) -> None:
+    with processes.alike(TightboundError):
+        importance(toy_model(), source, 30, processes=processes)
+
+
+def main(folder: Path, names: list[str]) -> None:
+    processes = join()
+    own = folder if processes.is_first else folder / f"elsewhere-{processes.rank}"
+    record: dict[str, Any] = {}
+    for name in names:
+        if name in EQUAL:
+            model = equal_case(own / name, name)
+            record[name] = float(sum(value.double().sum() for value in weights(model).values()))
+        elif name == "resumed":  # one process has begun it
+            equal_case(own / name, "plain", resume=True)
+        elif name == "begun":
+            equal_case(own / name, "plain", epochs=None, steps=6)
+        elif name == "begun_sharded":
+            equal_case(own / name, "sharded", epochs=None, steps=6)
+            equal_case(own / name, "sharded", epochs=None, steps=8, resume=True)
+        elif name == "signaled":
+            split = _Signaled() if processes.rank == 1 else ToySplit()
+            record[name] = _outcome(lambda split=split: run(own / "signaled", split=split, epochs=5000.0))
+        elif name == "unequal":
+            record[name] = _outcome(lambda: run(own / "unequal", batch_size=9))
+        elif name == "occupied":
+            record[name] = _outcome(lambda: run(own / "plain"))
+        elif name == "diverged":
+            split = ToySplit()
+            split.bad_batches = range(100)
+            record[name] = _outcome(lambda split=split: run(own / "diverged", split=split, max_nonfinite=3))
+        elif name == "evaluated":
+            record[name] = evaluations(processes)
+        elif name == "not_finite":
+            x = ToySplit(40).fixed(0, 40, 0).double()
+            x[35] = torch.nan
+            record[name] = _outcome(lambda x=x: _refused(x, processes))
+        elif name == "unreadable":
+            record[name] = _outcome(lambda: _refused(_Unreadable(), processes))
+        elif name == "different":  # each process would start elsewhere
+            model = toy_model()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator_for(processes.rank, "start")))
+            run(own / "different", model, steps=1, epochs=None, ema=0.9)
+            record[name] = {key: value.tolist() for key, value in weights(model).items()}
+    leave()
+    names = (task.read_text() for task in Path("/proc/self/task").glob("*/comm"))  # there are none but on Linux
+    record["threads"] = [name for name in names if "gloo" in name]
+    (folder / f"record-{processes.rank}.json").write_text(json.dumps(record))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    main(Path(sys.argv[1]), sys.argv[2:])
