@@ -29,7 +29,8 @@ class TileUnits:
         self.num_images = len(like)
         self.exact = True
         # Before the first draw, so that many draws hold no more than one.
-        self._kl, self._mean, self._square = (torch.zeros_like(like) for _ in range(3))
+        self._mean, self._square = torch.zeros_like(like), torch.zeros_like(like)
+        self._kl: Tensor | None = None  # the units together where the KL is not a sum over them
 
     def add(self, draw: Draw, kl: Tensor, level: int, at: slice) -> None:
         """Takes in the draw of some samples of the images ``at``; ``kl`` is (K, B, units)."""
@@ -37,6 +38,8 @@ class TileUnits:
         mean = latent if pair is None else pair[0].mean
         self.exact = mean.dim() < latent.dim()
         mean = mean.expand(latent.shape)
+        if self._kl is None:
+            self._kl = self._mean.new_zeros(self.num_images, kl.shape[-1])
         self._kl[at] += _sum_samples(kl)
         self._mean[at] += _sum_samples(mean)
         if not self.exact:
@@ -44,6 +47,7 @@ class TileUnits:
 
     def kl(self, num_samples: int) -> Tensor:
         """(T, units) KL of every image and unit, nats."""
+        assert self._kl is not None, "nothing was drawn"
         return self._kl / num_samples
 
     def mean(self, num_samples: int) -> Tensor:
