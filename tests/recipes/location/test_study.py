@@ -203,9 +203,31 @@ def test_the_rate_goes_down_after_three_windows_without_a_gain() -> None:
     assert rates_down(lambda i: 1.0 - 0.009 * i, 7)[0] == [3, 6]
 
 
-def test_the_rate_goes_down_after_twelve_windows_that_all_gain() -> None:
-    found, plateau = rates_down(lambda i: -float(i), 74)
-    assert found == [12, 24, 36, 48, 60, 72]
+def test_a_single_loss_far_off_does_not_hide_what_the_others_gain() -> None:
+    plateau = Plateau(1)
+    down = [
+        plateau.reached(torch.tensor([-1.0 * window + 1e6 * (update == 7 * window)]))
+        for window in range(8)
+        for update in range(WINDOW)
+    ]
+    assert not any(down)
+
+
+def test_gains_of_half_the_updates_are_none() -> None:
+    """Of 160 differences 80 are expected to be positive, and 92.6 are two standard errors more."""
+    for positive, times in ((92, 1), (93, 0)):
+        plateau = Plateau(1)
+        down = [
+            plateau.reached(torch.tensor([-window * (1.0 if update < positive else -0.5)]))
+            for window in range(4)
+            for update in range(WINDOW)
+        ]
+        assert sum(down) == times
+
+
+def test_the_rate_goes_down_after_twenty_windows_that_all_gain() -> None:
+    found, plateau = rates_down(lambda i: -float(i), 122)
+    assert found == [20, 40, 60, 80, 100, 120]
     assert plateau.over
     assert not plateau.calm
 
