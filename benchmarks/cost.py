@@ -33,7 +33,7 @@ class Cost(NamedTuple):
         encoding: operations of what is done once an image.
         sample: operations of a draw beside it.
         slope: operations of log p(x | ε) and its gradient in ε, which a leapfrog step takes.
-        kept: bytes that a training step keeps.
+        kept: bytes that a training step keeps for each image.
     """
 
     name: str
@@ -50,10 +50,13 @@ def cost(name: str, recipe: str, overrides: Sequence[str] = (), **facts: object)
     built = api.build(recipe, overrides=overrides, **{**MNIST, **facts})
     model, objective = built.model.train(), built.objective
     step = TrainingStep(model, objective)
-    x = torch.rand(BATCH, *model.image_shape).round()
-    noise = torch.randn(objective.num_samples, BATCH, model.noise_size)
+    x = torch.rand(2 * BATCH, *model.image_shape).round()
+    noise = torch.randn(objective.num_samples, 2 * BATCH, model.noise_size)
     at = Step(torch.tensor(0), torch.tensor(0.0))
-    kept = kept_bytes(lambda: step(x, noise, at))
+    # What grows with the images: views of weights and weights made of others are kept once, whatever the batch.
+    fewer, less = x[:BATCH].clone(), noise[:, :BATCH].clone()
+    kept = kept_bytes(lambda: step(x, noise, at)) - kept_bytes(lambda: step(fewer, less, at))
+    x, noise = fewer, less
     training = count(lambda: step(x, noise, at).value.backward())
     model.eval()
     with torch.no_grad():
@@ -81,13 +84,11 @@ def slope(model: Model, x: Tensor) -> float:
 
 
 def kept_bytes(work: Callable[[], object]) -> int:
-    """Bytes of the storages that autograd keeps in some work, parameters apart."""
+    """Bytes of the storages that autograd keeps in some work."""
     found: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if not isinstance(tensor, torch.nn.Parameter):
-            found[storage.data_ptr()] = storage.nbytes()
+        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

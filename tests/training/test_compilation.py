@@ -21,15 +21,16 @@ ROOT = Path(__file__).parents[2]
 
 def test_auto_compiles_long_runs_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert resolve_compile("auto", "cpu", COMPILE_STEPS["cpu"])[0] is True
-    compiled, note = resolve_compile("auto", "cpu", COMPILE_STEPS["cpu"] - 1)
+    assert resolve_compile("auto", "cpu", COMPILE_STEPS)[0] is True
+    compiled, note = resolve_compile("auto", "cpu", COMPILE_STEPS - 1)
     assert (compiled, "too few to repay it" in note) == (False, True)
     monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
-    compiled, note = resolve_compile("auto", "cpu", COMPILE_STEPS["cpu"])
+    compiled, note = resolve_compile("auto", "cpu", COMPILE_STEPS)
     assert (compiled, "no compiler was found" in note) == (False, True)
-    assert "from 100,000 on" in resolve_compile("auto", "cuda", 99_999)[1]  # little is left to save where steps replay
+    assert "from 3,000 on" in resolve_compile("auto", "cuda", 2_999)[1]
+    assert "from 100,000 on" in resolve_compile("auto", "cuda", 99_999, replayed=True)[1]  # little is left to save
     assert resolve_compile(True, "cpu", 1) == (True, "compile: on, as asked")
-    assert resolve_compile(False, "cpu", COMPILE_STEPS["cpu"]) == (False, "compile: off, as asked")
+    assert resolve_compile(False, "cpu", COMPILE_STEPS) == (False, "compile: off, as asked")
 
 
 def test_a_missing_compiler_costs_one_warning_and_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,17 +17,24 @@ from tightbound.core import Loss, Step
 from tightbound.errors import RecipeError
 from tightbound.training.capture import CapturedStep
 
-# Compiling a small step takes about half a minute on a processor; at some 10 ms a step saved, this many repay it. On a
-# GPU a step replayed as one graph has little left to save: 0.1 ms of the MLP's, for 11 s (benchmarks/results).
-COMPILE_STEPS = {"cpu": 3_000, "mps": 3_000, "cuda": 100_000}
+# Compiling a small step takes half a minute on a processor; at some 10 ms a step saved, this many repay it. A step
+# that a GPU replays as one graph has little left to save: 0.1 ms of the MLP's, for 11 s (benchmarks/results).
+COMPILE_STEPS, COMPILE_REPLAYED_STEPS = 3_000, 100_000
 
 
-def resolve_compile(wanted: str | bool, device: str, total_steps: int) -> tuple[bool, str]:
-    """Whether to compile, and why in one line. ``auto`` asks for a long run and a compiler."""
+def resolve_compile(wanted: str | bool, device: str, total_steps: int, *, replayed: bool = False) -> tuple[bool, str]:
+    """Whether to compile, and why in one line. ``auto`` asks for a long run and a compiler.
+
+    Args:
+        wanted: by the settings.
+        device: cpu, cuda or mps.
+        total_steps: length of the run.
+        replayed: whether each step is replayed as one CUDA graph.
+    """
     if isinstance(wanted, bool):
         return wanted, f"compile: {'on' if wanted else 'off'}, as asked"
-    if total_steps < COMPILE_STEPS[device]:
-        least = COMPILE_STEPS[device]
+    least = COMPILE_REPLAYED_STEPS if replayed else COMPILE_STEPS
+    if total_steps < least:
         return False, f"compile: off, as {total_steps:,} steps are too few to repay it (from {least:,} on)"
     if not has_compiler(device):
         return False, "compile: off, as no compiler was found on this machine"

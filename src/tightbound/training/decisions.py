@@ -12,6 +12,7 @@ from torch import nn
 from tightbound.errors import DataError
 from tightbound.training.compilation import resolve_compile, resolve_cuda_graph
 from tightbound.training.precision import has_convolutions, resolve_device, resolve_precision
+from tightbound.training.processes import was_launched
 from tightbound.training.schedules import RunLength
 from tightbound.training.settings import TrainingSettings
 
@@ -78,7 +79,9 @@ def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Dec
     epochs = settings.epochs or 0.0
     total = settings.steps if settings.steps is not None else max(round(epochs * steps_per_epoch), 1)
     device = resolve_device(settings.device)
-    compiled, note = resolve_compile(settings.compile, device, total)
+    cuda_graph = resolve_cuda_graph(settings.cuda_graph, device)
+    replayed = cuda_graph and not was_launched()  # the steps of several processes are not
+    compiled, note = resolve_compile(settings.compile, device, total, replayed=replayed)
     return Decisions(
         device=device,
         precision=resolve_precision(settings.precision, device),
@@ -89,7 +92,7 @@ def decide(settings: TrainingSettings, model: nn.Module, num_images: int) -> Dec
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
         initialize=_layers_to_initialize(settings, model),
-        cuda_graph=resolve_cuda_graph(settings.cuda_graph, device),
+        cuda_graph=cuda_graph,
     )
 
 
