@@ -16,14 +16,26 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.spread import EQUAL, equal_case, evaluations
+from tests.training.spread import EQUAL, STATISTICS, equal_case, evaluations
+from tests.training.toy import ToySplit, toy_model
 from tightbound.errors import RecipeError
 from tightbound.training import checkpoint as files
 from tightbound.training.agreement import Agreement
 from tightbound.training.processes import Processes
+from tightbound.training.validation import mean_elbo
 
 ROOT = Path(__file__).parents[2]
-OTHERS = ("resumed", "begun", "begun_sharded", "signaled", "unequal", "occupied", "diverged", "different")
+OTHERS = (
+    "resumed",
+    "begun",
+    "begun_sharded",
+    "half_compiled",
+    "signaled",
+    "unequal",
+    "occupied",
+    "diverged",
+    "different",
+)
 EVALUATIONS = ("evaluated", "not_finite", "unreadable")
 MEANS_OF_ROOTS = "rmse"  # the mean over processes of each one's, which is no mean over images
 
@@ -55,7 +67,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_default_dtype(torch.float64)
     equal_case(folder / "resumed", "plain", epochs=None, steps=6)
     with _started(
-        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *OTHERS, *EVALUATIONS)
+        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *STATISTICS, *OTHERS, *EVALUATIONS)
     ) as process:
         _finish(process)
     return folder
@@ -99,6 +111,19 @@ def test_two_processes_train_what_one_does(name: str, two: Path, tmp_path: Path)
     assert first == second or name == "sharded"  # there each has its part
 
 
+@pytest.mark.parametrize("name", STATISTICS)
+def test_all_validate_with_the_batch_statistics_of_the_first(name: str, two: Path) -> None:
+    """150 images in chunks of 64, one of them the second process's: scored as one process scores the first's model."""
+    first, second = _record(two, name)
+    assert first == second
+    model = toy_model(normalization="batch").double().eval()
+    model.load_state_dict(load_file(two / name / "model.safetensors"))
+    with torch.no_grad():
+        wanted = mean_elbo(model, ToySplit(150, 1), seed=0, dtype=torch.float64)
+    last = next(row for row in reversed(_rows(two / name)) if row["split"] == "validation")
+    assert last["elbo"] == pytest.approx(wanted["elbo"], rel=1e-12)
+
+
 def test_free_bits_did_bind_for_some_units_and_not_for_others(two: Path) -> None:
     """loss + ELBO is what free bits add to the KL."""
     rows = [row for row in _rows(two / "free_bits") if row["split"] == "train"]
@@ -122,6 +147,14 @@ def test_a_checkpoint_is_the_same_however_the_weights_are_shared_out(two: Path, 
     equal_case(tmp_path, "sharded")
     _assert_same_weights(two / "begun_sharded", tmp_path)
     assert "warning: training.sharding has no effect in one process" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_compilation_that_fails_in_one_process_is_done_without_in_all(two: Path, tmp_path: Path) -> None:
+    """The first has tried a step by then: what it exchanged would be one exchange too many."""
+    equal_case(tmp_path, "free_bits")
+    _assert_same_run(two / "half_compiled", tmp_path)
+    log = (two / "half_compiled/log.txt").read_text()
+    assert "warning: compilation failed, training goes on without it: no compiler here" in log
 
 
 def test_only_the_first_process_writes(two: Path) -> None:
