@@ -25,7 +25,7 @@ from tightbound.evaluation import Annealing, annealed, bidirectional, importance
 from tightbound.numerics import generator_for
 from tightbound.objectives import ELBO, IWAE
 from tightbound.registry import Factory
-from tightbound.training import Processes, join, leave
+from tightbound.training import Processes, compilation, join, leave
 
 # Models, objectives and settings whose runs do not depend on the number of processes.
 EQUAL: dict[str, dict[str, Any]] = {
@@ -140,11 +140,20 @@ def main(folder: Path, names: list[str]) -> None:
         elif name == "half_compiled":  # compiles in the first process alone, which has then been through a step
             with mock.patch.object(torch, "compile", _compiler(processes)):
                 equal_case(own / name, "free_bits", compile=True)
+        elif name == "auto_sharded":
+            objective = ELBO(free_bits=0.35)
+            with mock.patch.dict(compilation.COMPILE_STEPS, cpu=0), mock.patch.object(compilation.shutil, "which"):
+                run(own / name, objective=objective, sharding="full", steps=1, epochs=None)
+            record[name] = "over_processes" in vars(objective) and objective.over_processes is not ELBO.over_processes
         elif name == "signaled":
             split = _Signaled() if processes.rank == 1 else ToySplit()
             record[name] = _outcome(lambda split=split: run(own / "signaled", split=split, epochs=5000.0))
         elif name == "unequal":
             record[name] = _outcome(lambda: run(own / "unequal", batch_size=9))
+        elif name == "sharded_compiled":
+            record[name] = _outcome(lambda: run(own / "refused", sharding="full", compile=True))
+        elif name == "captured":
+            record[name] = _outcome(lambda: run(own / "refused", cuda_graph=True))
         elif name == "occupied":
             record[name] = _outcome(lambda: run(own / "plain"))
         elif name == "diverged":

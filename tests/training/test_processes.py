@@ -25,17 +25,8 @@ from tightbound.training.processes import Processes
 from tightbound.training.validation import mean_elbo
 
 ROOT = Path(__file__).parents[2]
-OTHERS = (
-    "resumed",
-    "begun",
-    "begun_sharded",
-    "half_compiled",
-    "signaled",
-    "unequal",
-    "occupied",
-    "diverged",
-    "different",
-)
+OTHERS = ("resumed", "begun", "begun_sharded", "half_compiled", "auto_sharded", "signaled", "different")
+ERRORS = ("unequal", "sharded_compiled", "captured", "occupied", "diverged")
 EVALUATIONS = ("evaluated", "not_finite", "unreadable")
 MEANS_OF_ROOTS = "rmse"  # the mean over processes of each one's, which is no mean over images
 
@@ -67,7 +58,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_default_dtype(torch.float64)
     equal_case(folder / "resumed", "plain", epochs=None, steps=6)
     with _started(
-        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *STATISTICS, *OTHERS, *EVALUATIONS)
+        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *STATISTICS, *OTHERS, *ERRORS, *EVALUATIONS)
     ) as process:
         _finish(process)
     return folder
@@ -157,6 +148,12 @@ def test_a_compilation_that_fails_in_one_process_is_done_without_in_all(two: Pat
     assert "warning: compilation failed, training goes on without it: no compiler here" in log
 
 
+def test_what_is_not_compiled_is_not_announced_and_the_objective_is_left_as_it_was(two: Path) -> None:
+    log = (two / "auto_sharded/log.txt").read_text()
+    assert "2 processes; compile: off, as the weights are shared out between processes" in log
+    assert _record(two, "auto_sharded") == [False, False]
+
+
 def test_only_the_first_process_writes(two: Path) -> None:
     assert not list(two.glob("elsewhere*"))
     assert (two / "plain/log.txt").read_text().count("training for") == 1
@@ -173,6 +170,8 @@ def test_a_signal_to_one_stops_all_at_one_step(two: Path) -> None:
 def test_an_error_that_all_meet_is_said_once(two: Path) -> None:
     for name, error, status, text in (
         ("unequal", "RecipeError", 2, "training.batch_size: got 9; 2 processes cannot share it equally"),
+        ("sharded_compiled", "RecipeError", 2, "training.compile: got true; with training.sharding=full"),
+        ("captured", "RecipeError", 2, "training.cuda_graph: got true; a step of 2 processes is not captured"),
         ("occupied", "RunError", 1, "holds a run already"),
         ("diverged", "TrainingError", 1, "in 3 steps in a row the loss or its gradient was not finite"),
     ):

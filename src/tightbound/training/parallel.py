@@ -19,6 +19,7 @@ from tightbound.core import Step
 from tightbound.errors import RecipeError
 from tightbound.training.checkpoint import Checkpoint
 from tightbound.training.processes import Processes
+from tightbound.training.settings import TrainingSettings
 
 # Newer versions of PyTorch have another name for it.
 _NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
@@ -63,6 +64,27 @@ class Parallel(ABC):
     @abstractmethod
     def cut(self, index: int, value: Tensor) -> Tensor:
         """What this process has of it."""
+
+
+def check_settings(settings: TrainingSettings, processes: Processes) -> None:
+    """Refuses what is asked for and cannot be done in several processes. What is ``auto`` is left out where it cannot.
+
+    Raises:
+        RecipeError: the compilation of a step whose weights are shared out, or the capture of one that exchanges.
+    """
+    if not processes.are_several:
+        return
+    if settings.compile is True and settings.sharding != "none":
+        raise RecipeError(
+            f"training.compile: got true; with training.sharding={settings.sharding} the step is not compiled",
+            hint="leave it at auto, or give training.sharding=none",
+        )
+    if settings.cuda_graph is True:
+        raise RecipeError(
+            f"training.cuda_graph: got true; a step of {processes.world_size} processes is not captured, as it "
+            "exchanges gradients",
+            hint="leave it at auto, or train in one process",
+        )
 
 
 class Replicas(Parallel):

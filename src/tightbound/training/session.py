@@ -157,7 +157,7 @@ def assemble(
     update = Update(model, optimizer, average=average, clip_norm=settings.clip_norm, parallel=parallel)
     live = Live(model, optimizer, update, average, Meter(device, processes.mean), Counters(), parallel)
     fixed = {"seed": settings.seed, "batch_size": decisions.batch_size, "images": len(split)}
-    compiled = decisions.compile and not sharded
+    compiled = decisions.compile
     if found is not None:
         _check_fixed(fixed, found.state["fixed"])
         _compare_environment(environment(device, processes.world_size), found.state["environment"], warn)
@@ -187,8 +187,7 @@ def assemble(
         forward_backward=ForwardBackward(
             wrapped,
             compiled=compiled,
-            # The gradients' exchange between processes is not recorded.
-            cuda_graph=decisions.cuda_graph and not processes.are_several,
+            cuda_graph=decisions.cuda_graph,
             warn=warn,
             processes=processes,
             by_itself=by_itself,
@@ -230,6 +229,7 @@ def _check_fixed(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
 
 
 def _compare_environment(here: Mapping[str, Any], there: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    there = {"processes": 1, **there}  # older checkpoints do not say so
     changed = [f"{name} {there.get(name)} -> {value}" for name, value in here.items() if there.get(name) != value]
     if changed:
         warn(f"resuming elsewhere ({', '.join(changed)}): the rest of the run may differ in the last bits")
