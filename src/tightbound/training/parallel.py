@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -301,7 +301,7 @@ class MeanInLoss:
     def __init__(self, processes: Processes) -> None:
         self._processes, self._is_apart = processes, False
         # The compiler would put the exchange into its code, where ``apart`` could no longer leave it out.
-        self._exchanged = torch.compiler.disable(self._mean)
+        self._exchanged: Callable[[Tensor], Tensor] = cast(Any, torch.compiler.disable(self._mean))
 
     def __call__(self, share: Tensor) -> Tensor:
         """The mean, given that over a share."""
