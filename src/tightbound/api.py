@@ -19,7 +19,7 @@ from tightbound.recipes.evaluation import needs_training_images
 from tightbound.recipes.facts import DataFacts, DataKind
 from tightbound.recipes.model_images import images_for
 from tightbound.recipes.recipe import Recipe, load_recipe
-from tightbound.recipes.run import Run, open_run
+from tightbound.recipes.run import Run, open_run, run_of
 from tightbound.recipes.train import new_folder, read_data, train_run
 from tightbound.training import join
 
@@ -54,7 +54,8 @@ def train(
         sections: what to change in the recipe's sections: ``training={"epochs": 10}``.
 
     In a script that ``torchrun`` has started several times, all train one model. The first process evaluates and
-    reports; the others return when training is done.
+    reports; the others return when training is done. The run that they get says what was trained (``recipe``,
+    ``facts``, ``resolved``); what else a run has is read from its folder, which they need not see.
 
     Example:
         >>> import tightbound as tb
@@ -68,12 +69,14 @@ def train(
     if data is not None:
         name = str(data) if isinstance(data, str | Path) else "images in memory"
         loaded = dataclasses.replace(loaded, data=dataclasses.replace(loaded.data, name=name), source={})
-    folder = join().first(lambda: new_folder(loaded) if out is None else Path(out))
+    processes = join()
+    folder = processes.first(lambda: new_folder(loaded) if out is None else Path(out))
     run = train_run(
         loaded, data, folder=folder, resume=resume, say=say if not quiet else lambda text: None, quiet=quiet
     )
+    resolved = processes.first(lambda: run and run.resolved)
     if run is None:
-        return open_run(folder)
+        return run_of(folder, resolved or {}, name=folder.name, writable=False)
     for settings in loaded.evaluation if evaluate else ():
         run.add_evaluation(evaluating.evaluate_run(run, settings))
     if report:

@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 import tightbound as tb
 from tightbound.cli import app
+from tightbound.commands import train
 from tightbound.commands.launch import _without_processes
 from tightbound.recipes.run import open_run
+from tightbound.training import InterruptedTrainingError, Processes
 
 SETTINGS = ("training.epochs=null", "training.steps=12", "training.precision=float64", "training.tensorboard=false")
 
@@ -128,6 +130,70 @@ def test_processes_do_not_start_processes(number: str, monkeypatch: pytest.Monke
     result = CliRunner().invoke(app, ["train", "digits-vae", "--processes", number])
     assert result.exit_code == 2
     assert "--processes: a launcher such as torchrun has started this process, as one of 4" in result.stderr
+
+
+class _FirstOfFour(Processes):
+    """As the first of four processes sees them, of which the others never come."""
+
+    def __init__(self) -> None:
+        super().__init__(world_size=4)
+
+    def first(self, action):
+        return action()
+
+    each = first
+
+
+@pytest.mark.parametrize(
+    ("environment", "begin", "end"),
+    [
+        ({"TIGHTBOUND_PROCESSES": "4"}, "go on with: tightbound train digits-vae", "--resume --processes 4"),
+        ({}, "go on with, started by the launcher as before: tightbound train digits-vae", "--resume"),
+    ],
+)
+def test_what_goes_on_names_the_processes_that_we_started(
+    environment: dict[str, str], begin: str, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise InterruptedTrainingError("interrupted")
+
+    monkeypatch.setattr(train, "join", _FirstOfFour)
+    monkeypatch.setattr(train, "train_run", interrupted)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InterruptedTrainingError) as raised:
+        train.train_and_report("digits-vae", (), out=tmp_path / "run")
+    assert raised.value.hint is not None
+    assert raised.value.hint.startswith(begin)
+    assert raised.value.hint.endswith(end)
+
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+import tightbound as tb
+
+rank = os.environ["RANK"]
+Path(rank).mkdir()
+os.chdir(rank)  # where the other's run folder is not
+settings = {"epochs": None, "steps": 2, "tensorboard": False}
+run = tb.train("digits-vae", out="run", training=settings, evaluate=False, report=False, quiet=True)
+steps = run.resolved["training"]["total_steps"]
+Path("found").write_text(f"{run.name} {run.recipe.name} {steps} {run.facts.image_shape}")
+"""
+
+
+def test_a_script_of_several_processes_needs_one_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "script.py"]
+    source = str(Path(tb.__file__).parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "0/run/resolved.json").exists()
+    assert not (tmp_path / "1/run").exists()
+    first, second = ((tmp_path / rank / "found").read_text() for rank in "01")
+    assert first == second == "run digits-vae 2 (1, 8, 8)"
 
 
 @pytest.mark.parametrize("arguments", [["--processes", "0"], ["--processes", "2", "--dry-run"]])

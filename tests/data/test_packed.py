@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,22 @@ def test_refusals(tmp_path: Path) -> None:
         load_data(DataSettings(name=str(packed), size=(8, 8)))
     with pytest.raises(DataError, match=r"data\.color: got gray; its images are packed as rgb"):
         load_data(DataSettings(name=str(packed), color="gray"))
+    with pytest.raises(DataError, match=r"data\.resize: got stretch; its images are decoded already"):
+        load_data(DataSettings(name=str(packed), resize="stretch"))
+    with pytest.raises(DataError, match=r"data\.skip_bad: got true; its images are decoded already"):
+        load_data(DataSettings(name=str(packed), skip_bad=True))
     assert len(load_data(DataSettings(name=str(packed), size=(6, 7), color="rgb")).train) == 12
     with (packed / "pixels.npy").open("ab") as file:
         file.write(b"x")
     with pytest.raises(DataError, match=r"packed: not whole, or damaged\n.*pack it again"):
         load_data(DataSettings(name=str(packed)))
     for arguments, text in (
+        (
+            ["data", "pack", str(tmp_path / "own"), "data.validation=3"],
+            "data.validation: got 3; it has no effect in packing",
+        ),
+        (["data", "pack", str(tmp_path / "own"), "data.binarize=threshold"], "data.binarize: got threshold; it has no"),
+        (["data", "pack", str(tmp_path / "own"), "data.levels=16"], "data.levels: got 16; it has no effect in packing"),
         (["data", "pack"], "data pack: expected a folder of images"),
         (["data", "pack", str(tmp_path / "none")], "none is no folder"),
         (["data", "digits", "--out", "x"], "--out has an effect with pack alone"),
@@ -87,3 +98,15 @@ def test_refusals(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 2
         assert text in result.stderr
+
+
+@pytest.mark.parametrize("shape", [(30, 2, 6, 7), (30, 6, 7), (30,)])
+def test_pixels_that_are_neither_gray_nor_in_color_are_damage(shape: tuple[int, ...], tmp_path: Path) -> None:
+    _parted(tmp_path / "own")
+    pack(tmp_path / "own", tmp_path / "packed", DataSettings())
+    pixels = tmp_path / "packed" / "pixels.npy"
+    np.save(pixels, np.zeros(shape, np.uint8))
+    about = tmp_path / "packed" / "packed.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "size": pixels.stat().st_size}))
+    with pytest.raises(DataError, match=r"packed: not whole, or damaged"):
+        load_data(DataSettings(name=str(tmp_path / "packed")))

@@ -10,7 +10,9 @@ import torch
 from tests.laws.subjects import small_images, small_vae
 from tightbound.errors import RecipeError
 from tightbound.evaluation import Annealing, Forecast, annealed, bidirectional
+from tightbound.evaluation.chunks import tiles
 from tightbound.evaluation.forecast import foresee, roughly
+from tightbound.evaluation.shares import Alone, longest_share, most_images
 from tightbound.evaluation.source import Images
 
 PILOT = 32 * 4 * (32 + 4 * 63)  # transitions of all its chains
@@ -27,6 +29,13 @@ class _Clock:
     def tick(self, rows: int) -> None:
         self.now += rows
         self.calls.append(rows)
+
+
+class _Several(Alone):
+    """The first of several processes, of which the others never come."""
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size = world_size
 
 
 @pytest.fixture
@@ -95,10 +104,40 @@ def test_what_would_take_too_long_is_refused_before_the_pilot(model, monkeypatch
         "1 image × 1 chain × 500 temperatures × 1 leapfrog step"
     )
     shared = Forecast(100, 16, Annealing(12, 2), 0.1, processes=4)
-    assert shared.seconds == pytest.approx(0.1 * (100 * 16 * (1 + 10 * 2) / 4 + 128 + PILOT * 2))
     assert shared.work == "100 images × 16 chains × 12 temperatures × 2 leapfrog steps in 4 processes"
     forecast.check(None)
     forecast.check(forecast.seconds / 3600)
+
+
+@pytest.mark.parametrize(("world_size", "one_by_one"), [(1, 100 + 2 * 40), (2, 64 + 2 * 32), (8, 32 + 2 * 32)])
+def test_processes_wait_for_the_largest_tile_of_each_turn(model, world_size: int, one_by_one: int) -> None:
+    """100 images are tiles of 32, 32, 32 and 4; 40 simulated ones, both ways, of 32 and 8. More processes have none."""
+    images = Images(model, small_images("bernoulli", 100), 0)
+    shared = {"simulated": 40, "processes": _Several(world_size)}
+    with torch.no_grad():
+        forecast = foresee(model, images, 5, Annealing(12, 2), seed=0, chunk=1000, **shared)
+    gradients = one_by_one * 5 * (1 + 10 * 2) + 128 + PILOT * 2
+    assert forecast.seconds == pytest.approx(gradients * forecast.seconds_per_gradient)
+    assert forecast.gradients == (100 + 2 * 40) * 5 * (1 + 10 * 2) + 128 + PILOT * 2
+
+
+@pytest.mark.parametrize(
+    ("device", "world_size", "num_images", "most", "longest"),
+    [
+        ("cpu", 16, 512, 32, 32),
+        ("cpu", 16, 513, 64, 64),
+        ("cpu", 8, 513, 64, 64 + 1),
+        ("cpu", 16, 1100, 96, 96),
+        ("cpu", 16, 10_000, 640, 640),
+        ("cpu", 1, 10_000, 640, 10_000),
+        ("cuda", 8, 10_000, 1280, 1280),
+        ("cuda", 8, 300, 64, 64),
+    ],
+)
+def test_as_many_processes_as_tiles_are_meant_for_have_one_turn(device, world_size, num_images, most, longest) -> None:
+    several = _Several(world_size)
+    assert most_images(num_images, torch.device(device), several) == most
+    assert longest_share(several, tiles(num_images, 1, 10_000, most)) == longest
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -24,7 +25,7 @@ from tightbound.evaluation import Annealing, annealed, bidirectional, importance
 from tightbound.numerics import generator_for
 from tightbound.objectives import ELBO, IWAE
 from tightbound.registry import Factory
-from tightbound.training import Processes, join, leave
+from tightbound.training import Processes, compilation, join, leave
 
 # Models, objectives and settings whose runs do not depend on the number of processes.
 EQUAL: dict[str, dict[str, Any]] = {
@@ -33,6 +34,7 @@ EQUAL: dict[str, dict[str, Any]] = {
     "importance": {"iwae": 3, "posterior": Factory("posterior", "flow", {"flows": (Factory("flow", "iaf"),)})},
     "initialized": {"normalization": "weight", "kind": "convolutional", "ema": 0.9},
     "hamiltonian": {"posterior": Factory("posterior", "hamiltonian", {"steps": 2})},
+    "unreached": {"posterior": Factory("posterior", "hamiltonian", {"base": Factory("posterior", "standard")})},
     "skipped": {"bad": (3, 4)},
     "sharded": {  # and one weight that is a scalar
         "sharding": "full",
@@ -44,9 +46,17 @@ EQUAL: dict[str, dict[str, Any]] = {
 }
 
 
+# And those whose batch statistics, and so all else, are of the first process's share of every batch.
+_BATCH_NORM: dict[str, Any] = {"normalization": "batch", "validation": 150}
+STATISTICS: dict[str, dict[str, Any]] = {
+    "normalized": _BATCH_NORM,
+    "normalized_shards": {**_BATCH_NORM, "sharding": "full"},
+}
+
+
 def equal_case(folder: Path, name: str, **options: Any) -> Model:
     """Trains one of these; the model."""
-    case = {**EQUAL[name], **options}
+    case = {**(EQUAL | STATISTICS)[name], **options}
     network = {key: case.pop(key) for key in ("kind", "normalization", "posterior") if key in case}
     bits = {key: case.pop(key) for key in ("free_bits", "free_bits_per") if key in case}
     case["objective"] = IWAE(num_samples=case.pop("iwae")) if "iwae" in case else ELBO(**bits)
@@ -100,6 +110,15 @@ def _refused(source: Any, processes: Processes) -> None:
         importance(toy_model(), source, 30, processes=processes)
 
 
+def _compiler(processes: Processes) -> Callable[..., Any]:
+    def compiler(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
+        if processes.is_first:
+            return module
+        raise RuntimeError("no compiler here")
+
+    return compiler
+
+
 def main(folder: Path, names: list[str]) -> None:
     processes = join()
     own = folder if processes.is_first else folder / f"elsewhere-{processes.rank}"
@@ -108,6 +127,9 @@ def main(folder: Path, names: list[str]) -> None:
         if name in EQUAL:
             model = equal_case(own / name, name)
             record[name] = float(sum(value.double().sum() for value in weights(model).values()))
+        elif name in STATISTICS:
+            model = equal_case(own / name, name)
+            record[name] = [buffer.tolist() for buffer in model.buffers()]
         elif name == "resumed":  # one process has begun it
             equal_case(own / name, "plain", resume=True)
         elif name == "begun":
@@ -115,11 +137,23 @@ def main(folder: Path, names: list[str]) -> None:
         elif name == "begun_sharded":
             equal_case(own / name, "sharded", epochs=None, steps=6)
             equal_case(own / name, "sharded", epochs=None, steps=8, resume=True)
+        elif name == "half_compiled":  # compiles in the first process alone, which has then been through a step
+            with mock.patch.object(torch, "compile", _compiler(processes)):
+                equal_case(own / name, "free_bits", compile=True)
+        elif name == "auto_sharded":
+            objective = ELBO(free_bits=0.35)
+            with mock.patch.dict(compilation.COMPILE_STEPS, cpu=0), mock.patch.object(compilation.shutil, "which"):
+                run(own / name, objective=objective, sharding="full", steps=1, epochs=None)
+            record[name] = "over_processes" in vars(objective) and objective.over_processes is not ELBO.over_processes
         elif name == "signaled":
             split = _Signaled() if processes.rank == 1 else ToySplit()
             record[name] = _outcome(lambda split=split: run(own / "signaled", split=split, epochs=5000.0))
         elif name == "unequal":
             record[name] = _outcome(lambda: run(own / "unequal", batch_size=9))
+        elif name == "sharded_compiled":
+            record[name] = _outcome(lambda: run(own / "refused", sharding="full", compile=True))
+        elif name == "captured":
+            record[name] = _outcome(lambda: run(own / "refused", cuda_graph=True))
         elif name == "occupied":
             record[name] = _outcome(lambda: run(own / "plain"))
         elif name == "diverged":

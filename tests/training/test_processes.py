@@ -16,14 +16,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.spread import EQUAL, equal_case, evaluations
+from tests.training.spread import EQUAL, STATISTICS, equal_case, evaluations
+from tests.training.toy import ToySplit, toy_model
 from tightbound.errors import RecipeError
 from tightbound.training import checkpoint as files
 from tightbound.training.agreement import Agreement
 from tightbound.training.processes import Processes
+from tightbound.training.validation import mean_elbo
 
 ROOT = Path(__file__).parents[2]
-OTHERS = ("resumed", "begun", "begun_sharded", "signaled", "unequal", "occupied", "diverged", "different")
+OTHERS = ("resumed", "begun", "begun_sharded", "half_compiled", "auto_sharded", "signaled", "different")
+ERRORS = ("unequal", "sharded_compiled", "captured", "occupied", "diverged")
 EVALUATIONS = ("evaluated", "not_finite", "unreadable")
 MEANS_OF_ROOTS = "rmse"  # the mean over processes of each one's, which is no mean over images
 
@@ -55,7 +58,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_default_dtype(torch.float64)
     equal_case(folder / "resumed", "plain", epochs=None, steps=6)
     with _started(
-        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *OTHERS, *EVALUATIONS)
+        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *STATISTICS, *OTHERS, *ERRORS, *EVALUATIONS)
     ) as process:
         _finish(process)
     return folder
@@ -99,6 +102,19 @@ def test_two_processes_train_what_one_does(name: str, two: Path, tmp_path: Path)
     assert first == second or name == "sharded"  # there each has its part
 
 
+@pytest.mark.parametrize("name", STATISTICS)
+def test_all_validate_with_the_batch_statistics_of_the_first(name: str, two: Path) -> None:
+    """150 images in chunks of 64, one of them the second process's: scored as one process scores the first's model."""
+    first, second = _record(two, name)
+    assert first == second
+    model = toy_model(normalization="batch").double().eval()
+    model.load_state_dict(load_file(two / name / "model.safetensors"))
+    with torch.no_grad():
+        wanted = mean_elbo(model, ToySplit(150, 1), seed=0, dtype=torch.float64)
+    last = next(row for row in reversed(_rows(two / name)) if row["split"] == "validation")
+    assert last["elbo"] == pytest.approx(wanted["elbo"], rel=1e-12)
+
+
 def test_free_bits_did_bind_for_some_units_and_not_for_others(two: Path) -> None:
     """loss + ELBO is what free bits add to the KL."""
     rows = [row for row in _rows(two / "free_bits") if row["split"] == "train"]
@@ -124,6 +140,20 @@ def test_a_checkpoint_is_the_same_however_the_weights_are_shared_out(two: Path, 
     assert "warning: training.sharding has no effect in one process" in (tmp_path / "log.txt").read_text()
 
 
+def test_a_compilation_that_fails_in_one_process_is_done_without_in_all(two: Path, tmp_path: Path) -> None:
+    """The first has tried a step by then: what it exchanged would be one exchange too many."""
+    equal_case(tmp_path, "free_bits")
+    _assert_same_run(two / "half_compiled", tmp_path)
+    log = (two / "half_compiled/log.txt").read_text()
+    assert "warning: compilation failed, training goes on without it: no compiler here" in log
+
+
+def test_what_is_not_compiled_is_not_announced_and_the_objective_is_left_as_it_was(two: Path) -> None:
+    log = (two / "auto_sharded/log.txt").read_text()
+    assert "2 processes; compile: off, as the weights are shared out between processes" in log
+    assert _record(two, "auto_sharded") == [False, False]
+
+
 def test_only_the_first_process_writes(two: Path) -> None:
     assert not list(two.glob("elsewhere*"))
     assert (two / "plain/log.txt").read_text().count("training for") == 1
@@ -140,6 +170,8 @@ def test_a_signal_to_one_stops_all_at_one_step(two: Path) -> None:
 def test_an_error_that_all_meet_is_said_once(two: Path) -> None:
     for name, error, status, text in (
         ("unequal", "RecipeError", 2, "training.batch_size: got 9; 2 processes cannot share it equally"),
+        ("sharded_compiled", "RecipeError", 2, "training.compile: got true; with training.sharding=full"),
+        ("captured", "RecipeError", 2, "training.cuda_graph: got true; a step of 2 processes is not captured"),
         ("occupied", "RunError", 1, "holds a run already"),
         ("diverged", "TrainingError", 1, "in 3 steps in a row the loss or its gradient was not finite"),
     ):

@@ -194,3 +194,13 @@ def test_dropout_differs_from_step_to_step() -> None:
             drawn.append(model(torch.ones(1000)))
     assert torch.equal(drawn[0], drawn[2])
     assert 400 < int((drawn[0] != drawn[1]).sum()) < 600
+
+
+def test_a_checkpoint_from_before_there_were_several_processes_is_of_one() -> None:
+    said: list[str] = []
+    here = session.environment(torch.device("cpu"), 1)
+    before = {name: value for name, value in here.items() if name != "processes"}
+    session._compare_environment(here, before, said.append)
+    assert said == []
+    session._compare_environment({**here, "processes": 2}, before, said.append)
+    assert said == ["resuming elsewhere (processes 1 -> 2): the rest of the run may differ in the last bits"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tightbound.errors import RecipeError
 
 _INTERRUPTED = 130
+_BY_US = "TIGHTBOUND_PROCESSES"  # in the environment of the processes started here: how many
 
 
 def refuse_nested() -> None:
@@ -25,6 +26,11 @@ def refuse_nested() -> None:
         )
 
 
+def launched() -> int:
+    """How many processes ``--processes`` has started, of which this is one; 0 if it was another launcher, or none."""
+    return int(os.environ.get(_BY_US, "0"))
+
+
 def launch(processes: int, arguments: Sequence[str]) -> None:
     """Runs ``tightbound`` with these arguments, less ``--processes``, in several processes, until all have ended.
 
@@ -38,6 +44,7 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
         SystemExit: with the status of the first process that failed.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(_cores() // processes, 1)))
+    os.environ[_BY_US] = str(processes)
     # The launcher's own account of a failure says less than the line which the process has printed.
     logging.disable(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -19,7 +19,7 @@ def pack_folder(arguments: Sequence[str], out: Path | None) -> str:
         out: the new folder; None for the folder's name with ``-packed``, in the current one.
 
     Raises:
-        RecipeError: no folder is named, or a setting is wrong.
+        RecipeError: no folder is named, or a setting is wrong or has no effect here.
         DataError: its images cannot be read, or the new folder cannot be written.
     """
     if not arguments or "=" in arguments[0]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from tightbound.commands.console import counter, say
+from tightbound.commands.launch import launched
 from tightbound.commands.report import report_run
 from tightbound.commands.results import headline_lines
 from tightbound.errors import RecipeError, RunError
@@ -50,7 +51,9 @@ def train_and_report(
         try:
             run = train_run(loaded, folder=folder, resume=resume, say=say)
         except InterruptedTrainingError as error:
-            error.hint = f"go on with: {_resuming(recipe, overrides, folder, evaluate, modules, processes.world_size)}"
+            again = _resuming(recipe, overrides, folder, evaluate, modules)
+            by_another = processes.are_several and not launched()
+            error.hint = f"go on with{', started by the launcher as before' if by_another else ''}: {again}"
             raise
     leave()
     if run is not None:
@@ -97,13 +100,11 @@ def check_folder(folder: Path, *, resume: bool = False) -> None:
         raise RunError(f"--out: {there} is not writable", hint="give another folder with --out")
 
 
-def _resuming(
-    recipe: str, overrides: Sequence[str], folder: Path, evaluate: bool, modules: Sequence[str], processes: int
-) -> str:
+def _resuming(recipe: str, overrides: Sequence[str], folder: Path, evaluate: bool, modules: Sequence[str]) -> str:
     """The command that goes on with a stopped run, as a shell takes it."""
     words = ["tightbound", "train", recipe, *overrides, "--out", str(folder), "--resume"]
     words += [] if evaluate else ["--no-evaluate"]
-    words += ["--processes", str(processes)] if processes > 1 else []
+    words += ["--processes", str(launched())] if launched() else []
     return shlex.join([*words, *(word for module in modules for word in ("--import", module))])
 
 

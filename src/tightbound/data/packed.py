@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,10 +19,12 @@ from tightbound.data.images import Images, Parts
 from tightbound.data.progress import Progress
 from tightbound.data.settings import DataSettings
 from tightbound.data.storage import darkness, find_levels, from_numpy
-from tightbound.errors import DataError
+from tightbound.errors import DataError, RecipeError
 
 ABOUT, PIXELS, LABELS, PART = "packed.json", "pixels.npy", "labels.npy", "parts.npy"
 _PARTS = ("train", "validation", "test")
+_COLORS = {1: "gray", 3: "rgb"}  # by the number of channels
+_DECODING = ("size", "resize", "color", "skip_bad")  # settings that have their effect when images are decoded
 _ROWS = 512  # images written together
 
 
@@ -36,12 +39,14 @@ def pack(folder: Path, out: Path, settings: DataSettings, progress: Progress = N
     Args:
         folder: as of ``read_folder``, with parts and classes by subfolders.
         out: pixels.npy, uint8 (N, C, H, W), and what is known of the images; a new folder.
-        settings: ``size``, ``resize``, ``color`` and ``skip_bad`` count here.
+        settings: ``size``, ``resize``, ``color`` and ``skip_bad`` count here; no others may be given.
         progress: told how far it is.
 
     Raises:
+        RecipeError: a setting that says nothing about decoding.
         DataError: as ``read_folder``; or ``out`` is there already, or cannot be written.
     """
+    _check_settings(settings)
     if is_packed(out) or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise DataError(f"{out}: expected a new folder to pack into; it is there already", hint="name another by --out")
     files = image_files(folder)
@@ -84,7 +89,7 @@ def read_packed(folder: Path, settings: DataSettings, *, levels: int | None = No
         levels: the gray levels that are expected, if only these will do; all images are read to see.
 
     Raises:
-        DataError: it is damaged, or of another size or color than the settings ask for.
+        DataError: it is damaged, of another size or color than the settings ask for, or they ask for another decoding.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -94,6 +99,8 @@ def read_packed(folder: Path, settings: DataSettings, *, levels: int | None = No
         whole = about["size"] == (folder / PIXELS).stat().st_size and len(which) == len(pixels)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise _damaged(folder) from error
+    if pixels.ndim != 4 or pixels.shape[1] not in _COLORS or pixels.dtype != np.uint8:
+        raise _damaged(folder)
     if not whole or (labels is not None and len(labels) != len(pixels)):
         raise _damaged(folder)
     _check(folder, pixels.shape, settings)
@@ -113,13 +120,34 @@ def _damaged(folder: Path) -> DataError:
 
 
 def _check(folder: Path, shape: tuple[int, ...], settings: DataSettings) -> None:
-    color = {1: "gray", 3: "rgb"}[shape[1]]
-    for key, asked, there in (("size", settings.size, shape[2:]), ("color", settings.color, color)):
+    for key in ("resize", "skip_bad"):
+        asked = getattr(settings, key)
+        if asked != getattr(DataSettings, key):
+            raise DataError(
+                f"{folder}: data.{key}: got {_shown(asked)}; its images are decoded already",
+                hint=f"leave it out, or pack the folder again with data.{key}",
+            )
+    for key, asked, there in (("size", settings.size, shape[2:]), ("color", settings.color, _COLORS[shape[1]])):
         if asked not in (None, "auto") and (tuple(asked) if key == "size" else asked) != there:
             raise DataError(
                 f"{folder}: data.{key}: got {asked}; its images are packed as {there}",
                 hint=f"leave it out, or pack the folder again with data.{key}",
             )
+
+
+def _check_settings(settings: DataSettings) -> None:
+    for field in fields(settings):
+        asked = getattr(settings, field.name)
+        if field.name not in ("name", *_DECODING) and asked != field.default:
+            raise RecipeError(
+                f"data.{field.name}: got {_shown(asked)}; it has no effect in packing, where only "
+                f"{', '.join(_DECODING)} have",
+                hint="leave it out here, and give it where the packed images are used",
+            )
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _good(images: Iterator[np.ndarray | Unreadable], outcomes: list[int | Unreadable]) -> Iterator[list[np.ndarray]]:

@@ -15,7 +15,7 @@ from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.chains import Chains, Settings
 from tightbound.evaluation.chunks import tiles
 from tightbound.evaluation.pilot import Annealing
-from tightbound.evaluation.shares import ALONE, Processes, most_images
+from tightbound.evaluation.shares import ALONE, Processes, longest_share, most_images
 from tightbound.evaluation.source import Images
 from tightbound.numerics import hmc_step
 
@@ -34,6 +34,8 @@ class Forecast:
         seconds_per_gradient: of one chain of one image, everything around the gradient included.
         simulated: images drawn from the model, annealed forward and in reverse.
         processes: that share the images. The pilot is one's.
+        one_by_one: of the images, a simulated one counted twice, those that are done one after the other, as the
+            process with the most to do has it; None for all.
     """
 
     images: int
@@ -42,6 +44,7 @@ class Forecast:
     seconds_per_gradient: float
     simulated: int = 0
     processes: int = 1
+    one_by_one: int | None = None
 
     @property
     def gradients(self) -> int:
@@ -49,9 +52,11 @@ class Forecast:
 
         A chain has T − 2 transitions; the pilot's have their own number, whatever T.
         """
-        steps = self.annealing.leapfrog_steps
-        chains = self.num_samples * (self.images + 2 * self.simulated)
-        return chains * (1 + (self.annealing.temperatures - 2) * steps) + self._gradients_of_pilot
+        return self._gradients_of(self.images + 2 * self.simulated) + self._gradients_of_pilot
+
+    def _gradients_of(self, images: int) -> int:
+        per_chain = 1 + (self.annealing.temperatures - 2) * self.annealing.leapfrog_steps
+        return self.num_samples * images * per_chain
 
     @property
     def _gradients_of_pilot(self) -> int:
@@ -59,9 +64,9 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
-        shared = (self.gradients - self._gradients_of_pilot) / self.processes
-        return (shared + self._gradients_of_pilot) * self.seconds_per_gradient
+        """Until the last process is done."""
+        images = self.images + 2 * self.simulated if self.one_by_one is None else self.one_by_one
+        return (self._gradients_of(images) + self._gradients_of_pilot) * self.seconds_per_gradient
 
     @property
     def work(self) -> str:
@@ -119,8 +124,11 @@ def foresee(
         simulated: images drawn from the model.
         processes: that share the images. Each times a transition, at the same time; the first one's counts.
     """
-    most = most_images(images.num_images, images.device, processes)
-    rows = tiles(images.num_images, num_samples, chunk, most)[0][:chunk]
+    cuts = [
+        tiles(count, num_samples, chunk, most_images(count, images.device, processes))
+        for count in (images.num_images, simulated)
+    ]
+    rows = cuts[0][0][:chunk]
     chains = min(num_samples, max(1, chunk // len(rows)))
     x = images.read(rows)
     together = Chains(model, x, annealing.start, chains, chunk)
@@ -130,7 +138,12 @@ def foresee(
     _transition(together, dataclasses.replace(settings, leapfrog_steps=1), noise)
     seconds = processes.gather(lambda: _transition(together, settings, noise))[0]
     per_gradient = seconds / (len(rows) * chains * annealing.leapfrog_steps)
-    return Forecast(images.num_images, num_samples, annealing, per_gradient, simulated, processes.world_size)
+    forward, both_ways = (longest_share(processes, cut) for cut in cuts)
+    return Forecast(
+        *(images.num_images, num_samples, annealing, per_gradient, simulated),
+        processes=processes.world_size,
+        one_by_one=forward + 2 * both_ways,
+    )
 
 
 def _transition(chains: Chains, settings: Settings, noise: ChainNoise) -> float:

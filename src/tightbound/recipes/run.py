@@ -134,12 +134,31 @@ def open_run(path: str | Path) -> Run:
         hint = "RUN is a folder that `tightbound train` wrote, or a zip of one"
         raise RunError(f"{path} is not a run folder: it has no {RESOLVED}", hint=hint)
     resolved = read_json(folder / RESOLVED)
+    name = path.resolve().stem if archive else path.resolve().name
+    return run_of(folder, resolved, name=name, writable=not archive, called=f"{path}/{RESOLVED}")
+
+
+def run_of(
+    folder: Path, resolved: Mapping[str, Any], *, name: str, writable: bool = True, called: str = RESOLVED
+) -> Run:
+    """The run that a resolved.json describes, whether or not its folder can be seen from here.
+
+    Args:
+        folder: where it is.
+        resolved: the content of the file.
+        name: what to call the run.
+        writable: whether what is written to its folder is kept.
+        called: what to call the file.
+
+    Raises:
+        RunError: it is damaged.
+    """
     try:
         facts = DataFacts.from_dict(resolved["data"])
         recipe = load_recipe(resolved["recipe"])
     except RecipeError as error:
         hint = error.hint or "a plug-in of this run may be missing: give it with --import"
-        raise RunError(f"{path}/{RESOLVED}: {error.message}", hint=hint) from error
+        raise RunError(f"{called}: {error.message}", hint=hint) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}/{RESOLVED} is damaged: {type(error).__name__}: {error}") from error
-    return Run(folder, path.resolve().stem if archive else path.resolve().name, recipe, facts, resolved, not archive)
+        raise RunError(f"{called} is damaged: {type(error).__name__}: {error}") from error
+    return Run(folder, name, recipe, facts, resolved, writable)

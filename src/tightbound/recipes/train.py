@@ -29,6 +29,7 @@ from tightbound.recipes.run_data import check_same, describe_data, find_place
 from tightbound.recipes.sections import plain
 from tightbound.recipes.values import show
 from tightbound.training import Decisions, Processes, decide, join, resolve_device, run_lock, train
+from tightbound.training.parallel import check_settings
 
 Say = Callable[[str], None]
 
@@ -161,6 +162,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _build(recipe: Recipe, data: Data, processes: Processes) -> Built:
     check_plan(recipe, data)
     if processes.are_several:
+        check_settings(recipe.training, processes)
         processes.check_shares(min(recipe.training.batch_size, len(data.train)))
         processes.device(resolve_device(recipe.training.device))
     return build(recipe, DataFacts.of(data.train))

@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tightbound.core import Loss, Step
 from tightbound.errors import RecipeError
 from tightbound.training.capture import CapturedStep
+from tightbound.training.processes import ALONE, Processes
 
 # Compiling a small step takes half a minute on a processor; at some 10 ms a step saved, this many repay it. A step
 # that a GPU replays as one graph has little left to save: 0.1 ms of the MLP's, for 11 s (benchmarks/results).
@@ -77,22 +78,32 @@ class ForwardBackward:
     """Loss and gradients of one batch: compiled if asked, captured in a CUDA graph if asked.
 
     Both are tried on the first batch, from which nothing remains but the code: batch statistics and random states are
-    as before, and where one of them fails, training goes on without it.
+    as before, and where one of them fails, training goes on without it. Several processes try each by itself, since
+    one may fail where another does not, and go on with it if none did.
 
     Args:
         module: the training step.
         compiled: whether to compile it.
         cuda_graph: whether to replay it as one CUDA graph.
         warn: called with one line if either fails.
+        processes: that train; all call this together.
+        by_itself: inside, the step exchanges nothing between them.
     """
 
     def __init__(
-        self, module: nn.Module, *, compiled: bool, cuda_graph: bool = False, warn: Callable[[str], None]
+        self,
+        module: nn.Module,
+        *,
+        compiled: bool,
+        cuda_graph: bool = False,
+        warn: Callable[[str], None],
+        processes: Processes = ALONE,
+        by_itself: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.compiled, self.cuda_graph = compiled, cuda_graph
         self._module = self._eager = module
         self._captured: CapturedStep | None = None
-        self._warn = warn
+        self._warn, self._processes, self._by_itself = warn, processes, by_itself
         self._first = True
 
     def __call__(self, x: Tensor, noise: Tensor, step: Step) -> Loss:
@@ -108,23 +119,29 @@ class ForwardBackward:
             self._module = self._module if self.compiled else self._eager
         if self.cuda_graph:
             self.cuda_graph = self._attempt("the capture of a CUDA graph", self._capture, x, noise, step)
+            self._captured = self._captured if self.cuda_graph else None
 
     def _attempt(self, what: str, action: Callable[..., None], x: Tensor, noise: Tensor, step: Step) -> bool:
+        failures = self._processes.gather(lambda: self._failure(action, x, noise, step))
+        reason = next((failure for failure in failures if failure is not None), None)
+        if reason is not None:
+            self._warn(f"{what} failed, training goes on without it: {reason}")
+        return reason is None
+
+    def _failure(self, action: Callable[..., None], x: Tensor, noise: Tensor, step: Step) -> str | None:
         kept = [buffer.clone() for buffer in self._eager.buffers()]
         try:
-            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            with torch.random.fork_rng([x.device] if x.is_cuda else []), self._by_itself():
                 action(x, noise, step)
         except (
             Exception
         ) as error:  # compilers' errors have no common type; one of the step's own comes again in eager mode
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            self._warn(f"{what} failed, training goes on without it: {reason}")
-            return False
+            return (str(error).strip() or type(error).__name__).splitlines()[0]
         finally:
             self._eager.zero_grad(set_to_none=True)
             for buffer, value in zip(self._eager.buffers(), kept, strict=True):
                 buffer.copy_(value)
-        return True
+        return None
 
     def _compile(self, x: Tensor, noise: Tensor, step: Step) -> None:
         with warnings.catch_warnings(), _no_log():

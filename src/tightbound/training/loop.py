@@ -21,7 +21,7 @@ from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.interruption import Interruption
 from tightbound.training.lock import run_lock
 from tightbound.training.metrics import MetricsFile, by_layer, plain
-from tightbound.training.parallel import hand_out
+from tightbound.training.parallel import check_settings, hand_out
 from tightbound.training.processes import Processes, join
 from tightbound.training.reporting import Reporter
 from tightbound.training.saver import Clock, Saver
@@ -128,7 +128,11 @@ def train(
     """
     settings, processes = settings or TrainingSettings(), join()
     processes.each(lambda: _check(settings, validation_split, initialize, validate))
+    with processes.alike(RecipeError):
+        check_settings(settings, processes)
     decisions = processes.first(lambda: read_decisions(resolved or {}) or decide(settings, model, len(train_split)))
+    if processes.are_several:
+        decisions = _of_several(decisions, settings)
     device = processes.each(lambda: processes.device(decisions.device))
     steps_per_epoch, total_steps = decisions.steps_per_epoch, decisions.total_steps
     validate_steps = max(round(settings.validate_every * steps_per_epoch), 1)
@@ -136,6 +140,7 @@ def train(
 
     with ExitStack() as stack:
         stack.enter_context(_disk_errors(folder))
+        stack.callback(setattr, objective, "over_processes", objective.over_processes)  # set below, for this run
         stack.enter_context(processes.alike(TrainingError, RecipeError, RunError))
         own = folder if processes.is_first else None
         found = hand_out(processes.each(lambda: own and _open(own, resume, stack)), processes)
@@ -269,6 +274,14 @@ def _check(
         )
 
 
+def _of_several(decisions: Decisions, settings: TrainingSettings) -> Decisions:
+    """What several processes can follow: gradients are exchanged within a step, or its weights."""
+    if decisions.compile and settings.sharding != "none":
+        note = "compile: off, as the weights are shared out between processes"
+        decisions = dataclasses.replace(decisions, compile=False, compile_note=note)
+    return dataclasses.replace(decisions, cuda_graph=False)
+
+
 def _open(folder: Path, resume: bool, stack: ExitStack) -> files.Checkpoint | None:
     """Locks the run folder and finds the checkpoint to go on from."""
     stack.enter_context(run_lock(folder))
@@ -279,8 +292,7 @@ def _open(folder: Path, resume: bool, stack: ExitStack) -> files.Checkpoint | No
 def _announce(reporter: Reporter, decisions: Decisions, processes: Processes, step: int, resume: bool) -> None:
     where = f"device: {decisions.device}, precision: {decisions.precision}"
     where += f", {processes.world_size} processes" if processes.are_several else ""
-    has_graph = decisions.cuda_graph and not processes.are_several
-    graph = "; each step is replayed as one CUDA graph" if has_graph else ""
+    graph = "; each step is replayed as one CUDA graph" if decisions.cuda_graph else ""
     if not resume:
         reporter.line(f"training for {decisions.total_steps:,} steps; {where}; {decisions.compile_note}{graph}")
     elif step:

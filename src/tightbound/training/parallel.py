@@ -9,15 +9,17 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tightbound.core import Step
 from tightbound.errors import RecipeError
 from tightbound.training.checkpoint import Checkpoint
 from tightbound.training.processes import Processes
+from tightbound.training.settings import TrainingSettings
 
 # Newer versions of PyTorch have another name for it.
 _NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
@@ -64,16 +66,43 @@ class Parallel(ABC):
         """What this process has of it."""
 
 
+def check_settings(settings: TrainingSettings, processes: Processes) -> None:
+    """Refuses what is asked for and cannot be done in several processes. What is ``auto`` is left out where it cannot.
+
+    Raises:
+        RecipeError: the compilation of a step whose weights are shared out, or the capture of one that exchanges.
+    """
+    if not processes.are_several:
+        return
+    if settings.compile is True and settings.sharding != "none":
+        raise RecipeError(
+            f"training.compile: got true; with training.sharding={settings.sharding} the step is not compiled",
+            hint="leave it at auto, or give training.sharding=none",
+        )
+    if settings.cuda_graph is True:
+        raise RecipeError(
+            f"training.cuda_graph: got true; a step of {processes.world_size} processes is not captured, as it "
+            "exchanges gradients",
+            hint="leave it at auto, or train in one process",
+        )
+
+
 class Replicas(Parallel):
     """Every process has everything; gradients are means over all of them. One process alone is the same."""
 
     def __init__(self, processes: Processes = Processes()) -> None:
         self.processes = processes
 
-    def wrap(self, step: nn.Module, device: torch.device) -> nn.Module:
+    def wrap(self, step: nn.Module, device: torch.device, *, unreached: bool = False) -> nn.Module:
         """The training step with such gradients.
 
         Where statistics of the batch are kept, they are those of the first process's share.
+
+        Args:
+            step: loss of a batch.
+            device: where it is.
+            unreached: whether there are weights that the loss does not depend on; PyTorch then looks for them at each
+                step, where it would wait for their gradients otherwise.
         """
         if not self.processes.are_several:
             return step
@@ -84,6 +113,7 @@ class Replicas(Parallel):
                     parameter.shape, torch.empty(parameter.shape, device="meta").stride()
                 )
         options: dict[str, Any] = {_SYNC_BUFFERS: bool(batch_statistics(step)), "gradient_as_bucket_view": True}
+        options["find_unused_parameters"] = unreached
         return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None, **options)
 
     def collect(self) -> None:
@@ -221,6 +251,28 @@ def batch_statistics(module: nn.Module) -> list[Tensor]:
     return [buffer for norm in norms for buffer in norm.buffers()]
 
 
+def has_unreached(step: nn.Module, x: Tensor, noise: Tensor, position: Step) -> bool:
+    """Whether the loss does not depend on some weights, as on an encoder's whose posterior does not look at it.
+
+    Found by one pass in eval mode, which leaves nothing behind.
+
+    Args:
+        step: loss of a batch.
+        x: (1, C, H, W), any image.
+        noise: (K, 1, N).
+        position: the first step.
+    """
+    was_training = step.training
+    step.eval()
+    try:
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            weights = [p for p in step.parameters() if p.requires_grad]
+            gradients = torch.autograd.grad(step(x, noise, position).value, weights, allow_unused=True)
+    finally:
+        step.train(was_training)
+    return any(gradient is None for gradient in gradients)
+
+
 def _whole(value: Tensor) -> Tensor:
     """A sharded tensor made of all its parts; another as it is."""
     from torch.distributed.tensor import DTensor
@@ -238,7 +290,7 @@ def _part(value: Tensor) -> Tensor:
         return value.to_local().detach()
 
 
-def mean_in_loss(processes: Processes) -> Callable[[Tensor], Tensor]:
+class MeanInLoss:
     """Makes a mean over the whole batch out of the means over shares of it, for use within a loss.
 
     Its derivative is that of the share's own mean, with nothing to exchange on the way back: a loss L that is the same
@@ -246,11 +298,43 @@ def mean_in_loss(processes: Processes) -> Callable[[Tensor], Tensor]:
     knows. That mean is taken of all gradients anyway.
     """
 
-    def mean(share: Tensor) -> Tensor:
-        own = share.detach()
-        return share + (processes.mean(own) - own)
+    def __init__(self, processes: Processes) -> None:
+        self._processes, self._is_apart = processes, False
+        # The compiler would put the exchange into its code, where ``apart`` could no longer leave it out.
+        self._exchanged: Callable[[Tensor], Tensor] = cast(Any, torch.compiler.disable(self._mean))
 
-    return mean
+    def __call__(self, share: Tensor) -> Tensor:
+        """The mean, given that over a share."""
+        own = share.detach()
+        return share + (self._exchanged(own) - own)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside, each process takes its share for the whole."""
+        self._is_apart = True
+        try:
+            yield
+        finally:
+            self._is_apart = False
+
+    def _mean(self, own: Tensor) -> Tensor:
+        # A copy, as the mean is: compiled code asks whether it got its own tensor back.
+        return own.clone() if self._is_apart else self._processes.mean(own)
+
+
+@contextmanager
+def apart(wrapped: nn.Module) -> Iterator[None]:
+    """Inside, a step of ``Replicas.wrap`` exchanges neither gradients nor batch statistics; afterwards both again."""
+    if not isinstance(wrapped, DistributedDataParallel):
+        yield
+        return
+    with wrapped.no_sync():
+        # Else the first pass would still exchange statistics, and the first one afterwards would not.
+        wrapped.require_forward_param_sync = False
+        try:
+            yield
+        finally:
+            wrapped.require_forward_param_sync = True
 
 
 def hand_out(found: Checkpoint | None, processes: Processes) -> Checkpoint | None:

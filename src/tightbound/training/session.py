@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tightbound.core import Model, Objective
+from tightbound.core import Model, Objective, Step
 from tightbound.errors import CheckpointError, RunError
 from tightbound.training import checkpoint as files
 from tightbound.training.averaging import MovingAverage
@@ -22,7 +23,7 @@ from tightbound.training.decisions import Decisions, Layers
 from tightbound.training.dropout import Masks, masks_of
 from tightbound.training.metrics import Meter
 from tightbound.training.optimizers import OptimizerOptions
-from tightbound.training.parallel import Replicas, Shards, mean_in_loss
+from tightbound.training.parallel import MeanInLoss, Replicas, Shards, apart, has_unreached
 from tightbound.training.precision import dtype_of, full_precision, place
 from tightbound.training.processes import Processes
 from tightbound.training.schedules import Schedule
@@ -156,7 +157,7 @@ def assemble(
     update = Update(model, optimizer, average=average, clip_norm=settings.clip_norm, parallel=parallel)
     live = Live(model, optimizer, update, average, Meter(device, processes.mean), Counters(), parallel)
     fixed = {"seed": settings.seed, "batch_size": decisions.batch_size, "images": len(split)}
-    compiled = decisions.compile and not sharded
+    compiled = decisions.compile
     if found is not None:
         _check_fixed(fixed, found.state["fixed"])
         _compare_environment(environment(device, processes.world_size), found.state["environment"], warn)
@@ -167,17 +168,29 @@ def assemble(
         factor = schedule.factor(step, decisions.length) if schedule else 1.0
         return options.learning_rate * factor
 
-    if processes.are_several:
-        objective.over_processes = mean_in_loss(processes)
+    if isinstance(parallel, Replicas) and processes.are_several:
+        wrapped = parallel.wrap(step, device, unreached=_has_unreached(step, split, settings.seed, device))
+    else:
+        wrapped = step
+    means = MeanInLoss(processes) if processes.are_several else None
+    if means is not None:
+        objective.over_processes = means
+
+    @contextmanager
+    def by_itself() -> Iterator[None]:
+        with means.apart() if means is not None else nullcontext(), apart(wrapped):
+            yield
+
     return Session(
         live=live,
         batches=batches(rank=processes.rank, world_size=processes.world_size),
         forward_backward=ForwardBackward(
-            step if isinstance(parallel, Shards) else parallel.wrap(step, device),
+            wrapped,
             compiled=compiled,
-            # The gradients' exchange between processes is not recorded.
-            cuda_graph=decisions.cuda_graph and not processes.are_several,
+            cuda_graph=decisions.cuda_graph,
             warn=warn,
+            processes=processes,
+            by_itself=by_itself,
         ),
         learning_rate=learning_rate,
         device=device,
@@ -197,6 +210,15 @@ def _is_sharded(settings: TrainingSettings, processes: Processes, warn: Callable
     return processes.are_several
 
 
+def _has_unreached(step: TrainingStep, split: Images, seed: int, device: torch.device) -> bool:
+    dtype = next(step.parameters()).dtype
+    x = split.fixed(0, 1, seed).to(device, dtype)
+    noise = torch.zeros(step.objective.num_samples, 1, step.model.noise_size, dtype=dtype, device=device)
+    done = torch.zeros((), dtype=torch.long, device=device)
+    with full_precision(step.model):
+        return has_unreached(step, x, noise, Step(done, done.to(dtype)))
+
+
 def _check_fixed(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     for name, value in here.items():
         if there.get(name) != value:
@@ -207,6 +229,7 @@ def _check_fixed(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
 
 
 def _compare_environment(here: Mapping[str, Any], there: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    there = {"processes": 1, **there}  # older checkpoints do not say so
     changed = [f"{name} {there.get(name)} -> {value}" for name, value in here.items() if there.get(name) != value]
     if changed:
         warn(f"resuming elsewhere ({', '.join(changed)}): the rest of the run may differ in the last bits")

@@ -11,7 +11,7 @@ from tightbound.core import Model
 from tightbound.numerics import evaluation_noise
 from tightbound.training.averaging import MovingAverage
 from tightbound.training.batches import Images
-from tightbound.training.parallel import Parallel, Replicas
+from tightbound.training.parallel import Parallel, Replicas, batch_statistics
 from tightbound.training.precision import full_precision
 from tightbound.training.processes import Processes
 
@@ -22,9 +22,11 @@ _CHUNK = 64  # images at a time: what fits of the largest images that the shippe
 def evaluating(model: Model, average: MovingAverage | None, parallel: Parallel = Replicas()) -> Iterator[None]:
     """Inside, the model is what would be kept: eval mode, averaged weights if there are any, no autocast, no gradients.
 
-    Training goes on after it as if it had not been there.
+    Training goes on after it as if it had not been there. Several processes, which enter it together, have the first
+    one's batch statistics: each has moved its own by its share of the last batch.
     """
     was_training = model.training
+    parallel.processes.copy(batch_statistics(model))
     model.eval()
     try:
         averaged = average.applied() if average else nullcontext()
