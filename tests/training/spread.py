@@ -142,7 +142,7 @@ def main(folder: Path, names: list[str]) -> None:
                 equal_case(own / name, "free_bits", compile=True)
         elif name == "auto_sharded":
             objective = ELBO(free_bits=0.35)
-            with mock.patch.dict(compilation.COMPILE_STEPS, cpu=0), mock.patch.object(compilation.shutil, "which"):
+            with mock.patch.object(compilation, "COMPILE_STEPS", 0), mock.patch.object(compilation.shutil, "which"):
                 run(own / name, objective=objective, sharding="full", steps=1, epochs=None)
             record[name] = "over_processes" in vars(objective) and objective.over_processes is not ELBO.over_processes
         elif name == "signaled":
