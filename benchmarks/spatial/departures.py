@@ -20,27 +20,6 @@ from tightbound.registry import register
 _LEAST, _BELOW = -6.0, 6.0
 
 
-@register("posterior", "diagonal_threshold")
-class ThresholdDiagonal(Diagonal):
-    """N(μ(x), diag σ(x)²) with log σ = s where s > −6, and +6 elsewhere.
-
-    Args:
-        feature_dim: F.
-        latent_dim: D.
-        bounded_units: how many means, the last ones, are in (−1, 1).
-    """
-
-    def __init__(self, feature_dim: int, latent_dim: int, *, bounded_units: int = 18) -> None:
-        super().__init__(feature_dim, latent_dim, mean_bound="tanh", bounded_units=bounded_units)
-        start_as_pytorch_does(self)
-
-    def base(self, features: Tensor) -> Gaussian:
-        """q(z | x), (B, D)."""
-        mean, _ = self._mean_and_scale(features)
-        log_scale = nn.functional.threshold(self.moments(features).chunk(2, dim=-1)[1], _LEAST, _BELOW)
-        return Gaussian(mean, log_scale.exp())
-
-
 @register("posterior", "diagonal_default_start")
 class DefaultStartDiagonal(Diagonal):
     """``diagonal`` with bounded means, started as PyTorch starts a layer.
@@ -54,6 +33,23 @@ class DefaultStartDiagonal(Diagonal):
     def __init__(self, feature_dim: int, latent_dim: int, *, bounded_units: int = 18) -> None:
         super().__init__(feature_dim, latent_dim, mean_bound="tanh", bounded_units=bounded_units)
         start_as_pytorch_does(self)
+
+
+@register("posterior", "diagonal_threshold")
+class ThresholdDiagonal(DefaultStartDiagonal):
+    """``diagonal_default_start`` with log σ = s where s > −6, and +6 elsewhere.
+
+    Args:
+        feature_dim: F.
+        latent_dim: D.
+        bounded_units: how many means, the last ones, are in (−1, 1).
+    """
+
+    def base(self, features: Tensor) -> Gaussian:
+        """q(z | x), (B, D)."""
+        mean, _ = self._mean_and_scale(features)
+        log_scale = nn.functional.threshold(self.moments(features).chunk(2, dim=-1)[1], _LEAST, _BELOW)
+        return Gaussian(mean, log_scale.exp())
 
 
 @register("encoder", "mlp_default_start")
