@@ -44,7 +44,8 @@ def outputs_of(model: Model, draw: Callable[[], object]) -> list[tuple[nn.Module
     seen: dict[nn.Module, Tensor] = {}
 
     def keep(layer: Any, _inputs: Any, output: Tensor) -> None:
-        seen.setdefault(layer, output.detach().movedim(output_axis(layer), -1).flatten(0, -2))
+        values = output.detach().clone()  # the activation after it may work in place
+        seen.setdefault(layer, values.movedim(output_axis(layer), -1).flatten(0, -2))
 
     handles = [layer.register_forward_hook(keep) for layer in affine_layers(model)]
     draw()

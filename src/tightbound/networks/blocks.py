@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -54,12 +55,15 @@ class BlockStyle:
 
     def layers(self) -> Iterable[nn.Module]:
         """The branch of a block without its gate."""
+        fresh = False  # whether a layer has made maps of its own: the block's input is added to the branch
         for letter in self.order:
             if letter == "b":
                 yield self.style.normalize_maps(self.inner)
+                fresh = fresh or not self.style.bias
             elif letter == "a":
-                yield self.style.activate()
+                yield self.style.activate(in_place=fresh)
             elif letter == "c":
+                fresh = True
                 yield self.convolution(self.inner, self.inner, self.kernel_size, groups=self.groups)
             elif self.dropout > 0:
                 yield nn.Dropout2d(self.dropout)
@@ -95,8 +99,7 @@ class Block(nn.Module):
     def forward(self, maps: Float[Tensor, "N C _ _"]) -> Float[Tensor, "N C H W"]:
         """The block's output."""
         maps = self.before(maps)
-        branch = self.branch(maps)
-        return self.after(maps + (branch if self.branch_scale == 1 else self.branch_scale * branch))
+        return self.after(torch.add(maps, self.branch(maps), alpha=self.branch_scale))
 
 
 def stack(style: BlockStyle, count: int, resampled: int, resampling: Resampling) -> nn.Sequential:

@@ -21,7 +21,7 @@ from tightbound.networks.layers import (
     check_name,
     check_positive,
 )
-from tightbound.networks.maps import Stage, check_kernel_fits, divisions, in_format_of, same_size
+from tightbound.networks.maps import Resize, Stage, check_kernel_fits, divisions, in_format_of, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -128,7 +128,7 @@ class ConvolutionalDecoder(Decoder):
         self.features = nn.Identity() if features is None else style.dense(latent_dim, features)
         inputs = latent_dim if features is None else features
         self.linear = style.prepare(nn.Linear(inputs, math.prod(self.first_map), bias=style.bias))
-        self.first = nn.Sequential(style.normalize_maps(channels[-1]), style.activate())
+        self.first = nn.Sequential(style.normalize_maps(channels[-1]), style.activate(in_place=True))
         self.maps = nn.Sequential(
             *(
                 _block(style, stage.transposed(a, b, bias=style.bias))
@@ -145,7 +145,7 @@ class ConvolutionalDecoder(Decoder):
 
 def _block(style: Style, layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     """A convolution, its normalization and its activation."""
-    return nn.Sequential(style.prepare(layer), style.normalize_maps(layer.out_channels), style.activate())
+    return nn.Sequential(style.prepare(layer), style.normalize_maps(layer.out_channels), style.activate(in_place=True))
 
 
 def _output(style: Style, stage: Stage, inputs: int, outputs: int, upsample: Upsample) -> nn.Module:
@@ -160,9 +160,7 @@ def _output(style: Style, stage: Stage, inputs: int, outputs: int, upsample: Ups
             hint="give upsample: transposed, or larger images",
         )
     same = same_size(stage.large, max(stage.kernel))
-    return nn.Sequential(
-        nn.Upsample(size=stage.large, mode="nearest"), style.prepare(same.convolution(inputs, outputs, bias=True))
-    )
+    return nn.Sequential(Resize(stage.large), style.prepare(same.convolution(inputs, outputs, bias=True)))
 
 
 def _plan(

@@ -7,10 +7,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from tightbound.networks.blocks import Block, BlockStyle, stack
-from tightbound.networks.maps import in_format_of
+from tightbound.networks.maps import in_format_of, resize
 from tightbound.networks.network import Network
 
 Merging = Literal["residual", "linear"]
@@ -47,7 +46,7 @@ class Stem(Network):
     def __init__(self, inputs: int, style: BlockStyle, *, downscale: bool, gated: bool) -> None:
         super().__init__()
         first = style.convolution(inputs, style.channels, 5, stride=2 if downscale else 1)
-        self.layers = nn.Sequential(first, style.style.activate(), Block(style, gated=gated))
+        self.layers = nn.Sequential(first, style.style.activate(in_place=True), Block(style, gated=gated))
 
     def body(self, x: Float[Tensor, "B c H W"]) -> Float[Tensor, "B C _ _"]:
         """The first maps."""
@@ -143,7 +142,7 @@ class Output(Network):
         """The parameters of the padded image."""
         maps = in_format_of(maps, self)
         if self.upscale:
-            maps = interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+            maps = resize(maps, (2 * maps.shape[2], 2 * maps.shape[3]), "bilinear")
         for block in self.blocks:  # one call of them all would hold the first maps, the largest there are, to its end
             maps = block(maps)
         return self.convolution(maps).contiguous()

@@ -30,6 +30,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "softplus": nn.Softplus,
     "none": nn.Identity,
 }
+_IN_PLACE = ("relu", "elu", "leaky_relu")  # those whose derivative can be told from their value
 _MOST_GROUPS = 8
 # A group of few values loses much of what it says: its mean and its scale are taken out.
 _LEAST_FEATURES_IN_GROUP = 16
@@ -68,9 +69,16 @@ class Style:
         """Whether layers before a normalization need a bias: not where the normalization has its own."""
         return self.normalization in ("none", "weight")
 
-    def activate(self) -> nn.Module:
-        """A new activation module."""
-        return _ACTIVATIONS[self.activation]()
+    def activate(self, *, in_place: bool = False) -> nn.Module:
+        """A new activation module.
+
+        Args:
+            in_place: overwrite the input if the gradient can do without it: one map less to write, and to keep for the
+                backward pass. Only where neither the layer before, as a normalization or an affine layer, nor anything
+                else reads its output again.
+        """
+        made = _ACTIVATIONS[self.activation]
+        return made(inplace=True) if in_place and self.activation in _IN_PLACE else made()
 
     def prepare(self, layer: L, *, gain: float = 1.0) -> L:
         """The layer itself, initialized in place, and weight-normalized per output if that is the style.
@@ -110,7 +118,7 @@ class Style:
     def dense(self, inputs: int, outputs: int) -> nn.Sequential:
         """A fully connected layer, its normalization and its activation: (N, inputs) -> (N, outputs)."""
         layer = self.prepare(nn.Linear(inputs, outputs, bias=self.bias))
-        return nn.Sequential(layer, self.normalize_features(outputs), self.activate())
+        return nn.Sequential(layer, self.normalize_features(outputs), self.activate(in_place=True))
 
     def _normalize(self, width: int, least: int, batch_norm: type[nn.Module], *, affine: bool = True) -> nn.Module:
         if self.normalization == "group":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from tightbound.errors import RecipeError
+from tightbound.networks.network import Network
 
 SMALLEST_MAP = {2: 4, 3: 3}  # by stride: an axis is not divided if fewer pixels would be left
 
@@ -122,13 +125,35 @@ def check_kernel_fits(kernel: int, image_shape: tuple[int, int, int]) -> None:
         )
 
 
-def in_format_of(maps: Tensor, module: nn.Module) -> Tensor:
-    """``maps`` (N, C, H, W) laid out in memory as the module's kernels are.
+def in_format_of(maps: Tensor, network: Network) -> Tensor:
+    """``maps`` (N, C, H, W) laid out in memory as the network's kernels are, in the precision of its body.
 
     ``module.to(memory_format=torch.channels_last)`` re-lays the kernels only, and weight normalization makes a fresh
-    weight from them that has lost the layout; so the input has to bring it.
+    weight from them that has lost the layout; so the input has to bring it. Float32 maps in a bf16 body would make
+    float32 of every sum with them, and of what follows to the next convolution.
     """
-    return maps.contiguous(memory_format=_format_of(module))
+    return maps.to(network.autocast_dtype or maps.dtype).contiguous(memory_format=_format_of(network))
+
+
+def resize(maps: Tensor, size: Size, mode: Literal["nearest", "bilinear"] = "nearest") -> Tensor:
+    """``maps`` (N, C, H, W) interpolated to a size, in their own precision.
+
+    Autocast on a processor would give float32 maps, and make float32 of what follows to the next convolution.
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        return interpolate(maps, size=size, mode=mode)
+
+
+class Resize(nn.Module):
+    """(N, C, H, W) -> (N, C, *size): each pixel is the nearest one's."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The resized maps."""
+        return resize(maps, self.size)
 
 
 def _format_of(module: nn.Module) -> torch.memory_format:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from tightbound.networks.layers import Activation, Normalization, Positive, Style, check_positive
-from tightbound.networks.maps import Stage, check_kernel_fits, division, in_format_of, same_size
+from tightbound.networks.maps import Stage, check_kernel_fits, division, in_format_of, resize, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -41,17 +41,17 @@ class ResidualBlock(nn.Module):
         second = stage.transposed if enlarge and self.resamples else same.convolution
         self.branch = nn.Sequential(
             style.normalize_maps(channels),
-            style.activate(),
+            style.activate(in_place=not style.bias),  # without a normalization it would overwrite the shortcut's maps
             style.prepare(first(channels, channels, bias=style.bias)),
             style.normalize_maps(channels),
-            style.activate(),
+            style.activate(in_place=True),
             style.prepare(second(channels, channels, bias=style.bias)),
         )
 
     def forward(self, maps: Float[Tensor, "N C _ _"]) -> Float[Tensor, "N C H W"]:
         """The block's output."""
-        shortcut = interpolate(maps, size=self.size, mode="nearest") if self.resamples else maps
-        return shortcut + self.branch_scale * self.branch(maps)
+        shortcut = resize(maps, self.size) if self.resamples else maps
+        return torch.add(shortcut, self.branch(maps), alpha=self.branch_scale)
 
 
 @register("encoder", "residual")
@@ -146,7 +146,7 @@ class ResidualDecoder(Decoder):
         self.capabilities = style.capabilities
         self.first_map = (channels, *plan[-1].small)
         self.linear = style.prepare(nn.Linear(latent_dim, math.prod(self.first_map), bias=style.bias))
-        self.first = style.activate()
+        self.first = style.activate(in_place=True)
         self.blocks = nn.Sequential(*(ResidualBlock(channels, stage, style, enlarge=True) for stage in reversed(plan)))
         self.normalization = style.normalize_maps(channels)
         self.output = style.prepare(nn.Conv2d(channels, out_channels, 1))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tightbound.errors import RecipeError
 from tightbound.networks.layers import Activation, KernelSize, Normalization, Positive, Style, Widths, check_positive
-from tightbound.networks.maps import Stage, check_kernel_fits, divisions, in_format_of, same_size
+from tightbound.networks.maps import Resize, Stage, check_kernel_fits, divisions, in_format_of, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -51,7 +51,7 @@ class ResizeConvolutionalEncoder(Encoder):
         for i, stage in enumerate(stages):
             last = i == len(stages) - 1  # normalized right away, it needs no bias beside that of the normalization
             maps.append(style.prepare(stage.convolution(inputs[i], channels[i], bias=style.bias or not last)))
-            maps += [*([] if last else [style.activate()]), style.normalize_maps(channels[i])]
+            maps += [*([] if last else [style.activate(in_place=True)]), style.normalize_maps(channels[i])]
         self.maps = nn.Sequential(*maps)
         self.head = _dense(style, channels[-1] * math.prod(stages[-1].small), features)
         self.feature_dim = features
@@ -105,7 +105,7 @@ class ResizeConvolutionalDecoder(Decoder):
             _normalize_inputs(style, nn.BatchNorm1d, latent_dim),
             _dense(style, latent_dim, features),
             style.prepare(nn.Linear(features, math.prod(self.first_map))),
-            style.activate(),
+            style.activate(in_place=True),
         )
         maps: list[nn.Module] = []
         for i, stage in reversed(list(enumerate(stages))):
@@ -114,8 +114,8 @@ class ResizeConvolutionalDecoder(Decoder):
             maps += [
                 style.normalize_maps(channels[i]),
                 style.prepare(same.convolution(channels[i], channels[max(i - 1, 0)], bias=True)),
-                style.activate(),
-                nn.Upsample(size=stage.large, mode="nearest"),
+                style.activate(in_place=True),
+                Resize(stage.large),
             ]
         self.maps = nn.Sequential(*maps)
         last = same_size(stages[0].large, kernel_size)
@@ -130,7 +130,7 @@ class ResizeConvolutionalDecoder(Decoder):
 def _dense(style: Style, inputs: int, outputs: int) -> nn.Sequential:
     """A fully connected layer, its activation and its normalization."""
     layer = style.prepare(nn.Linear(inputs, outputs))
-    return nn.Sequential(layer, style.activate(), style.normalize_features(outputs))
+    return nn.Sequential(layer, style.activate(in_place=True), style.normalize_features(outputs))
 
 
 def _normalize_inputs(style: Style, batch_norm: type[nn.Module], width: int) -> nn.Module:
