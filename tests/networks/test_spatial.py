@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tightbound.errors import RecipeError
 from tightbound.models import VAE
 from tightbound.networks import Decoder, SpatialTransformer
-from tightbound.networks.spatial import read_at
+from tightbound.networks.spatial import read_as_one, read_at
 from tightbound.networks.warps import Warp, pixel_places
 from tightbound.numerics import gradient
 from tightbound.registry import Factory
@@ -161,6 +161,23 @@ def test_one_graph_when_compiled(warp: Warp, applied_to: str, dynamic: bool) -> 
     for rows in (4, 9, 5):
         z = torch.randn(rows, 3 + UNITS[warp])
         torch.testing.assert_close(compiled(z), decoder(z), rtol=0, atol=1e-12)
+
+
+def test_reading_as_one_operation_is_reading() -> None:
+    """What a compiled step calls on a processor: values and both gradients are those of PyTorch's own."""
+    torch.manual_seed(0)
+    maps = torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True)
+    places = torch.empty(3, 5, 4, 2, dtype=torch.float64).uniform_(-1.2, 1.2).requires_grad_()
+    torch.library.opcheck(read_as_one, (maps, places))
+    whole, plain = read_as_one(maps, places), read_at(maps, places)
+    assert torch.equal(whole, plain)
+    weights = torch.randn_like(plain)
+    for ours, theirs in zip(
+        torch.autograd.grad(whole, (maps, places), weights),
+        torch.autograd.grad(plain, (maps, places), weights),
+        strict=True,
+    ):
+        assert torch.equal(ours, theirs)
 
 
 def test_probabilities_are_averaged_or_logits_are() -> None:
