@@ -9,7 +9,6 @@ import math
 
 import torch
 from jaxtyping import Bool, Float
-from scipy.special import stdtrit
 from torch import Tensor
 
 from tightbound.evaluation.pareto import PARETO_K_LIMIT
@@ -163,6 +162,8 @@ def active_units(variance: Float[Tensor, " units"]) -> int:
 
 
 def _quantile(degrees: int) -> float:
+    from scipy.special import stdtrit  # a tenth of a second, for who only looks at a recipe
+
     return float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
 
 
