@@ -70,11 +70,11 @@ def train(
         name = str(data) if isinstance(data, str | Path) else "images in memory"
         loaded = dataclasses.replace(loaded, data=dataclasses.replace(loaded.data, name=name), source={})
     processes = join()
-    folder = processes.first(lambda: new_folder(loaded) if out is None else Path(out))
-    run = train_run(
-        loaded, data, folder=folder, resume=resume, say=say if not quiet else lambda text: None, quiet=quiet
-    )
-    resolved = processes.first(lambda: run and run.resolved)
+    said = say if not quiet else lambda text: None
+    with processes.last_words():
+        folder = processes.first(lambda: new_folder(loaded) if out is None else Path(out))
+        run = train_run(loaded, data, folder=folder, resume=resume, say=said, quiet=quiet)
+        resolved = processes.first(lambda: run and run.resolved)
     if run is None:
         return run_of(folder, resolved or {}, name=folder.name, writable=False)
     for settings in loaded.evaluation if evaluate else ():

@@ -338,9 +338,10 @@ def reproduce(
         list[str],
         typer.Argument(metavar="RECIPE", help="Shipped names or YAML files; or gaussian-location [KEY=VALUE]..."),
     ],
-    seeds: Annotated[
-        int, typer.Option(callback=_at_least(1), help="How many, counted from the recipe's own seed.")
-    ] = 1,
+    seeds: Annotated[int, typer.Option(callback=_at_least(1), help="How many.")] = 1,
+    first_seed: Annotated[
+        int | None, typer.Option(callback=_at_least_if_given(0), help="Count from here. [default: the recipe's own]")
+    ] = None,
     runs: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the run folders RECIPE-seedN are, or will be.")
     ] = Path("runs"),
@@ -356,7 +357,16 @@ def reproduce(
     from tightbound.commands.reproduce import reproduce as run_all
 
     modules = (ctx.parent.params["modules"] if ctx.parent else None) or ()
-    run_all(recipes, seeds=seeds, runs=runs, rows=rows, device=device, commit=commit, modules=modules)
+    run_all(
+        recipes,
+        seeds=seeds,
+        first_seed=first_seed,
+        runs=runs,
+        rows=rows,
+        device=device,
+        commit=commit,
+        modules=modules,
+    )
 
 
 @app.command()

@@ -351,6 +351,16 @@ def test_seeds_are_counted_from_the_recipes_own(tightbound, again):
     assert shlex.split(row["command"])[-4:] == ["--seeds", "1", "--rows", "docs/results"]
 
 
+def test_a_later_seed_alone_is_taken_and_named(tightbound, again):
+    result = tightbound(
+        *("reproduce", again / "tiny.yaml", "--first-seed", 1, "--runs", again / "runs", "--rows", again / "new")
+    )
+    assert result.stdout.startswith("tiny: 1 seed (1); ")
+    assert [path.name for path in (again / "new").iterdir()] == ["tiny-1.json"]
+    row = json.loads((again / "new" / "tiny-1.json").read_text())
+    assert shlex.split(row["command"])[-4:] == ["--first-seed", "1", "--rows", "docs/results"]
+
+
 def test_the_commit_of_a_run_that_does_not_say_is_asked_for(tightbound, again):
     path = again / "runs" / "tiny-seed0" / "resolved.json"
     content = json.loads(path.read_text())

@@ -41,8 +41,16 @@ class Job:
     command: str
 
 
-def plan(name: str, seeds: int, runs: Path, device: str | None, modules: Sequence[str] = ()) -> list[Job]:
-    """The runs of one recipe, with as many seeds, counted from the recipe's own.
+def plan(
+    name: str,
+    seeds: int,
+    runs: Path,
+    device: str | None,
+    modules: Sequence[str] = (),
+    *,
+    first_seed: int | None = None,
+) -> list[Job]:
+    """The runs of one recipe, with as many seeds.
 
     Args:
         name: a shipped name or a YAML file.
@@ -50,9 +58,15 @@ def plan(name: str, seeds: int, runs: Path, device: str | None, modules: Sequenc
         runs: where the run folders are.
         device: where to compute; None for what a run was begun on, or the recipe's.
         modules: plug-ins that were imported.
+        first_seed: counted from here; None for the recipe's own.
     """
-    first = load_recipe(name).training.seed
-    return [_job(name, seed, seed - first + 1, runs, device, modules) for seed in range(first, first + seeds)]
+    own = load_recipe(name).training.seed
+    first = own if first_seed is None else first_seed
+    jobs = []
+    for seed in range(first, first + seeds):
+        which = {"--seeds": seed - own + 1} if first_seed is None else {"--first-seed": seed}
+        jobs.append(_job(name, seed, which, runs, device, modules))
+    return jobs
 
 
 def check(job: Job, *, wants_row: bool, commit: str | None) -> None:
@@ -122,7 +136,7 @@ def finish(job: Job) -> Run:
     return dataclasses.replace(run, recipe=asked)
 
 
-def _job(name: str, seed: int, seeds: int, runs: Path, device: str | None, modules: Sequence[str]) -> Job:
+def _job(name: str, seed: int, which: Mapping[str, int], runs: Path, device: str | None, modules: Sequence[str]) -> Job:
     recipe = load_recipe(name, [{"training": {"seed": seed}}])
     own = recipe.training.device
     place = runs / f"{recipe.name}-seed{seed}"
@@ -133,7 +147,7 @@ def _job(name: str, seed: int, seeds: int, runs: Path, device: str | None, modul
         device = open_run(place).recipe.training.device
     if device is not None:
         recipe = load_recipe(name, [{"training": {"seed": seed, "device": device}}])
-    options = {"--seeds": seeds, "--rows": "docs/results", "--device": None if device in (None, own) else device}
+    options = {**which, "--rows": "docs/results", "--device": None if device in (None, own) else device}
     return Job(recipe, place, write_command([name], options, modules))
 
 

@@ -24,6 +24,7 @@ def reproduce(
     recipes: Sequence[str],
     *,
     seeds: int = 1,
+    first_seed: int | None = None,
     runs: Path = Path("runs"),
     rows: Path | None = None,
     device: str | None = None,
@@ -37,7 +38,8 @@ def reproduce(
 
     Args:
         recipes: shipped names or YAML files; or the study ``gaussian-location`` with its ``key=value``.
-        seeds: how many, counted from the recipe's own seed.
+        seeds: how many.
+        first_seed: counted from here; None for the recipe's own.
         runs: where the run folders are, ``<recipe>-seed<n>``.
         rows: where result rows are written; None for nowhere.
         device: where to compute; None for the recipe's, or for what a run was begun on.
@@ -57,12 +59,12 @@ def reproduce(
             hint="train with several processes into RUNS/RECIPE-seedN, and reproduce takes that run as it is",
         )
     if STUDY in recipes:
-        if seeds != 1 or device is not None:
+        if seeds != 1 or first_seed is not None or device is not None:
             raise RecipeError(f"{STUDY} has data sets in place of --seeds, and no --device", hint="leave both out")
         from tightbound.commands.location import reproduce_location
 
         return reproduce_location([given for given in recipes if given != STUDY], runs, rows, commit)
-    jobs = {name: plan(name, seeds, runs, device, modules) for name in recipes}
+    jobs = {name: plan(name, seeds, runs, device, modules, first_seed=first_seed) for name in recipes}
     for listed in jobs.values():
         for job in listed:
             check(job, wants_row=rows is not None, commit=commit)
@@ -78,7 +80,14 @@ def reproduce(
                     say(f"wrote {write_row(result_row(run, job.command, commit=commit), rows)}")
             typer.echo("\n".join(beside_lines(listed[0].recipe, found)))
     except (InterruptedTrainingError, KeyboardInterrupt) as error:
-        options = {"--seeds": seeds, "--runs": runs, "--rows": rows, "--device": device, "--commit": commit}
+        options = {
+            "--seeds": seeds,
+            "--first-seed": first_seed,
+            "--runs": runs,
+            "--rows": rows,
+            "--device": device,
+            "--commit": commit,
+        }
         message = error.message if isinstance(error, InterruptedTrainingError) else "stopped by Ctrl-C"
         raise InterruptedTrainingError(
             message, hint=f"go on with: {write_command(recipes, options, modules)}"

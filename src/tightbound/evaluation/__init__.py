@@ -21,6 +21,7 @@ from tightbound.evaluation.pilot import Annealing
 from tightbound.evaluation.probe import linear_probe
 from tightbound.evaluation.probed import Probed
 from tightbound.evaluation.result import Estimate, summarize
+from tightbound.evaluation.shares import Processes
 from tightbound.evaluation.source import Source
 from tightbound.evaluation.trajectory import Trajectories, trajectories
 
@@ -31,6 +32,7 @@ __all__ = [
     "Estimate",
     "Forecast",
     "Probed",
+    "Processes",
     "Source",
     "Trajectories",
     "active_mask",
