@@ -18,12 +18,13 @@ from tightbound.commands.beside import ours, write_mean
 from tightbound.errors import RunError
 from tightbound.recipes.agreement import check_recipes, check_seeds
 from tightbound.recipes.published import Quantity, find_ours, trusted_error
-from tightbound.recipes.seeds import mean_over, paired_difference
+from tightbound.recipes.seeds import interval_over_seeds, mean_over, paired_difference
 from tightbound.recipes.source import shipped
 from tightbound.report.exhibit import Exhibit
 from tightbound.report.formatting import MINUS, count, duration, fixed, percent, with_error
 from tightbound.report.location import TITLES, error_chart, tables
 
+SEEDS_OF_INTERVAL = 5  # with fewer, an interval says little
 HERE = Path(__file__).parent
 PAGE, PUBLISHED, ROWS = HERE / "results.md", HERE / "published.yaml", HERE / "results"
 LOCATION, OURS = HERE / "location.md", "## Ours"
@@ -330,14 +331,18 @@ def comparison_mean(mains: Sequence[Row], key: str) -> str:
 
 
 def difference_text(rows: Rows, name: str, baseline: str, key: str) -> str:
-    """The paired difference with its error over seeds, and over how many seeds."""
+    """The paired difference with its error over seeds, over how many seeds, and of many its 95 % interval."""
     if name == baseline or baseline not in rows:
         return ""
     values = ({seed: row["evaluations"][0][key] for seed, row in rows[one].items()} for one in (name, baseline))
     mean = paired_difference(*values)
     if mean is None:
         return "no seed in common"
-    return f"{with_error(mean.value, mean.error)} ({mean.seeds} seed{'' if mean.seeds == 1 else 's, paired'})"
+    how = f"{mean.seeds} seed{'' if mean.seeds == 1 else 's, paired'}"
+    interval = interval_over_seeds(mean)
+    if interval is not None and mean.seeds >= SEEDS_OF_INTERVAL:
+        how += f"; 95 %: {fixed(interval[0], 2)} to {fixed(interval[1], 2)}"
+    return f"{with_error(mean.value, mean.error)} ({how})"
 
 
 def annealed_lines(rows: Rows) -> Iterator[str]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tightbound.recipes.seeds import error_of_mean, mean_over, paired_difference
+from tightbound.recipes.seeds import error_of_mean, interval_over_seeds, mean_over, paired_difference
 
 
 def test_the_mean_and_its_standard_error_are_numpys():
@@ -32,6 +32,13 @@ def test_the_difference_is_taken_within_seeds_that_both_have():
     assert difference.error == pytest.approx(math.sqrt(7 / 3), rel=1e-15)
     assert difference.seeds == 3
     assert paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+def test_the_interval_over_seeds_is_students():
+    """t(4; 0.975) = 2.776445, of any table."""
+    low, high = interval_over_seeds(mean_over([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert (low, high) == pytest.approx((3 - 2.776445 * math.sqrt(0.5), 3 + 2.776445 * math.sqrt(0.5)), abs=1e-6)
+    assert interval_over_seeds(mean_over([1.0])) is None
 
 
 def test_independent_errors_add_in_squares_and_correlated_ones_to_no_more_than_their_mean():

@@ -31,6 +31,16 @@ def mean_over(values: Sequence[float]) -> Mean:
     return Mean(mean, math.sqrt(variance / count), count)
 
 
+def interval_over_seeds(mean: Mean) -> tuple[float, float] | None:
+    """Student's 95 % interval of a mean over runs; None with one run."""
+    from scipy.special import stdtrit
+
+    if mean.error is None:
+        return None
+    width = float(stdtrit(mean.seeds - 1, 0.975)) * mean.error
+    return mean.value - width, mean.value + width
+
+
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Mean | None:
     """The mean of value − baseline over the seeds that both ran with; None if there is none.
 
