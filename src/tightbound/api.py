@@ -54,8 +54,9 @@ def train(
         sections: what to change in the recipe's sections: ``training={"epochs": 10}``.
 
     In a script that ``torchrun`` has started several times, all train one model. The first process evaluates and
-    reports; the others return when training is done. The run that they get says what was trained (``recipe``,
-    ``facts``, ``resolved``); what else a run has is read from its folder, which they need not see.
+    reports; the others return when training is done, and end where the first raises an error. The run that they get
+    says what was trained (``recipe``, ``facts``, ``resolved``); what else a run has is read from its folder, which they
+    need not see.
 
     Example:
         >>> import tightbound as tb

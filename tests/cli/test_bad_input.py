@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -218,6 +219,15 @@ def test_an_out_that_cannot_be_written_is_refused_before_data_are_read(tightboun
     out = tmp_path / "new" / "run"
     check(tightbound("train", "digits-vae", "--out", out), 1, f"--out: {tmp_path} is not writable", hint)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_launcher_is_told_what_went_wrong(tightbound, tmp_path, monkeypatch):
+    """As torchrun reads it, for the report that it ends with."""
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    result = tightbound("train", "digits-vae", "training.epochs=-1")
+    message = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert message["message"] == message["extraInfo"]["py_callstack"] == result.stderr.strip()
+    assert result.stderr.startswith("error: training.epochs")
 
 
 def test_ctrl_c_is_one_line(tightbound, monkeypatch):

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tightbound.errors import RecipeError
 from tightbound.models import VAE
 from tightbound.networks import Decoder, SpatialTransformer
-from tightbound.networks.spatial import read_as_one, read_at
+from tightbound.networks.spatial import read_as_one, read_as_one_backward, read_at
 from tightbound.networks.warps import Warp, pixel_places
 from tightbound.numerics import gradient
 from tightbound.registry import Factory
@@ -178,6 +179,37 @@ def test_reading_as_one_operation_is_reading() -> None:
         strict=True,
     ):
         assert torch.equal(ours, theirs)
+
+
+def test_the_compiler_is_told_how_the_results_lie_in_memory() -> None:
+    """Of maps in both layouts; a wrong word is seen in the code of the compiler only."""
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = torch.randn(3, 4, 5, 6).contiguous(memory_format=layout)
+        places, weights = torch.zeros(3, 5, 6, 2), torch.randn(3, 4, 5, 6)
+        with FakeTensorMode() as mode:
+            told_maps, told_places, told_weights = (mode.from_tensor(tensor) for tensor in (maps, places, weights))
+            told = (
+                read_as_one(told_maps, told_places),
+                *read_as_one_backward(told_weights, told_maps, told_places),
+            )
+        real = (read_as_one(maps, places), *read_as_one_backward(weights, maps, places))
+        assert [(t.shape, t.stride()) for t in told] == [(t.shape, t.stride()) for t in real]
+
+
+def test_a_compiled_gradient_of_a_warp_has_a_gradient() -> None:
+    """As a Hamiltonian posterior takes it: inside torch.func.grad, and differentiated again."""
+    torch.compiler.reset()
+    decoder = spatial("affine")
+
+    def slope(z: Tensor) -> Tensor:
+        return torch.func.grad(lambda v: decoder(v).square().sum())(z)
+
+    results = []
+    for function in (slope, torch.compile(slope, backend="aot_eager", fullgraph=True)):
+        z = torch.linspace(-1, 1, 2 * (3 + UNITS["affine"])).reshape(2, -1).requires_grad_()
+        first = function(z)
+        results.append((first.detach(), *torch.autograd.grad(first.square().sum(), z)))
+    torch.testing.assert_close(results[1], results[0], rtol=0, atol=1e-10)
 
 
 def test_probabilities_are_averaged_or_logits_are() -> None:

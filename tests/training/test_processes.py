@@ -21,7 +21,7 @@ from tests.training.toy import ToySplit, toy_model
 from tightbound.errors import RecipeError
 from tightbound.training import checkpoint as files
 from tightbound.training.agreement import Agreement
-from tightbound.training.processes import Processes
+from tightbound.training.processes import Processes, join
 from tightbound.training.validation import mean_elbo
 
 ROOT = Path(__file__).parents[2]
@@ -234,6 +234,33 @@ def test_batches_that_cannot_be_shared_equally_are_refused() -> None:
     Processes(world_size=4).check_shares(128)
     with pytest.raises(RecipeError, match=r"batch_size: got 30; 4 processes .*\n.*such as training\.batch_size=28"):
         Processes(world_size=4).check_shares(30)
+
+
+def test_shares_of_one_image_have_no_statistics() -> None:
+    Processes(world_size=4).check_statistics(8)
+    Processes().check_statistics(1)  # refused when the model is built
+    with pytest.raises(RecipeError, match=r"got 4; batch statistics need .* of 4 processes\n.*training\.batch_size=8"):
+        Processes(world_size=4).check_statistics(4)
+
+
+@pytest.mark.parametrize(
+    ("launched", "backends", "message"),
+    [
+        (False, "cpu:gloo", "has joined 3 processes that no launcher has started"),
+        (True, "cuda:nccl", "got cuda:nccl, which has no way for tensors on the processor"),
+    ],
+)
+def test_processes_that_would_train_apart_are_refused(
+    monkeypatch: pytest.MonkeyPatch, launched: bool, backends: str, message: str
+) -> None:
+    """The script has joined them itself: without numbers, or without what agrees on a step."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "3") if launched else monkeypatch.delenv(name, raising=False)
+    answers = {"is_initialized": True, "get_world_size": 3, "get_backend_config": backends}
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.distributed, name, lambda answer=answer: answer)
+    with pytest.raises(RecipeError, match=message):
+        join()
 
 
 def test_one_process_alone_is_asked_at_every_step() -> None:

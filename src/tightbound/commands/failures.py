@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import typer
 
 from tightbound.errors import TightboundError
 
 _INTERRUPTED = 130
+_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _SECTION_OF_FLAG = re.compile(r"(?:evaluation\.|training\.|)(\w+)(?=: got )")
 
 
@@ -76,4 +81,15 @@ def _is_of_another_process(error: Exception) -> bool:
 
 
 def _say(message: str, hint: str) -> None:
-    typer.echo(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""), err=True)
+    text = f"error: {message}" + (f"\n  hint: {hint}" if hint else "")
+    typer.echo(text, err=True)
+    _tell_launcher(text)
+
+
+def _tell_launcher(text: str) -> None:
+    """torchrun ends with a report of forty lines, in which it has what a failed process left for it."""
+    path = os.environ.get(_ERROR_FILE)
+    if path is not None:
+        reason = {"message": text, "extraInfo": {"py_callstack": text, "timestamp": str(int(time.time()))}}
+        with suppress(OSError):
+            Path(path).write_text(json.dumps({"message": reason}), encoding="utf-8")

@@ -118,7 +118,9 @@ class SpatialTransformer(Decoder):
 
 def read_at(maps: Float[Tensor, "N P H W"], places: Float[Tensor, "N H W 2"]) -> Float[Tensor, "N P H W"]:
     """Maps between their pixels: bilinear, the border's value beyond the border."""
-    if torch.compiler.is_compiling() and maps.device.type == "cpu":
+    # One operation has no gradient inside torch.func.grad, where Hamiltonian posteriors call a decoder.
+    transformed = torch._C._are_functorch_transforms_active()
+    if torch.compiler.is_compiling() and maps.device.type == "cpu" and not transformed:
         return read_as_one(maps, places)
     return _read_at(maps, places)
 
@@ -149,7 +151,8 @@ def _(maps: Tensor, places: Tensor) -> Tensor:
 
 @read_as_one_backward.register_fake
 def _(_gradient: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(maps), torch.empty_like(places)
+    # Contiguous, whatever the maps are.
+    return maps.new_empty(maps.shape), places.new_empty(places.shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

@@ -147,11 +147,14 @@ def train_run(
         quiet=quiet,
         notes=(*found.notes, *built.notes),
     )
-    if not processes.is_first:
-        return None
-    if result.decisions != decisions:
-        write_json(folder / RESOLVED, read_json(folder / RESOLVED) | {"training": result.decisions.to_dict()})
-    return dataclasses.replace(open_run(folder), loaded=found)
+    processes.first(lambda: _keep_decisions(folder, decisions, result.decisions))
+    return dataclasses.replace(open_run(folder), loaded=found) if processes.is_first else None
+
+
+def _keep_decisions(folder: Path, planned: Decisions, taken: Decisions) -> None:
+    """What became of every ``auto``, where a compilation failed say."""
+    if taken != planned:
+        write_json(folder / RESOLVED, read_json(folder / RESOLVED) | {"training": taken.to_dict()})
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -165,7 +168,10 @@ def _build(recipe: Recipe, data: Data, processes: Processes) -> Built:
         check_settings(recipe.training, processes)
         processes.check_shares(min(recipe.training.batch_size, len(data.train)))
         processes.device(resolve_device(recipe.training.device))
-    return build(recipe, DataFacts.of(data.train))
+    built = build(recipe, DataFacts.of(data.train))
+    if "batch_dependent" in built.model.capabilities:
+        processes.check_statistics(min(recipe.training.batch_size, len(data.train)))
+    return built
 
 
 def _begin(folder: Path, recipe: Recipe, before: Run | None, built: Built, data: Data, given: Any) -> Decisions:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -29,6 +29,7 @@ T = TypeVar("T")
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # For as long, one may prepare data while the others wait. One that dies is noticed by its launcher at once.
 _PATIENCE = timedelta(hours=2)
+_LAST_WORDS = 10.0  # seconds
 _INTERRUPTED = 130
 _LOCK_FREE = 0.1  # seconds; what waits for the interpreter's lock takes microseconds
 
@@ -86,6 +87,19 @@ class Processes:
             raise RecipeError(
                 f"training.batch_size: got {batch_size}; {self.world_size} processes cannot share it equally",
                 hint=f"a multiple of {self.world_size}, such as training.batch_size={below or self.world_size}",
+            )
+
+    def check_statistics(self, batch_size: int) -> None:
+        """Refuses shares of a single image, which has no batch statistics.
+
+        Raises:
+            RecipeError: the size is the number of processes.
+        """
+        if self.are_several and batch_size == self.world_size:
+            raise RecipeError(
+                f"training.batch_size: got {batch_size}; batch statistics need at least 2 images in each of "
+                f"{self.world_size} processes",
+                hint=f"training.batch_size={2 * self.world_size} or more, or normalization: weight or group",
             )
 
     def mean(self, value: Tensor) -> Tensor:
@@ -178,7 +192,7 @@ class Processes:
 
     @contextmanager
     def last_words(self) -> Iterator[None]:
-        """Around all of a command: one that ends without a word waits for the one that has some to end first.
+        """Around all of a command: one that ends without a word gives the one that has some the time to end first.
 
         A launcher that sees a process fail ends the others at once, whatever they are about to say.
         """
@@ -190,8 +204,7 @@ class Processes:
             raise SystemExit(_INTERRUPTED) from None
         except SystemExit:
             if self.are_several:
-                with suppress(RuntimeError):  # it comes when the other has ended
-                    dist.all_reduce(torch.zeros(1))
+                time.sleep(_LAST_WORDS)  # the launcher ends it, but where the other has caught the error and goes on
             raise
 
     @contextmanager
@@ -223,7 +236,12 @@ def join() -> Processes:
     """The processes that this one was started with; itself alone if it was started by itself.
 
     May be called more than once. ``leave`` parts from them, at the latest when this one ends.
+
+    Raises:
+        RecipeError: the caller has joined processes that no launcher has numbered, or without a way for tensors on
+            the processor.
     """
+    _check_group()
     if not was_launched():
         return Processes()
     if not dist.is_initialized():
@@ -234,6 +252,22 @@ def join() -> Processes:
         dist.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(_part)
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+
+
+def _check_group() -> None:
+    """Of a group that there is already, since without the variables each process would train by itself."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return
+    if not was_launched():
+        raise RecipeError(
+            f"torch.distributed has joined {dist.get_world_size()} processes that no launcher has started",
+            hint=f"start the script with torchrun, which sets {', '.join(_VARIABLES)}",
+        )
+    if "cpu" not in (backends := dist.get_backend_config()):
+        raise RecipeError(
+            f"torch.distributed: got {backends}, which has no way for tensors on the processor",
+            hint='init_process_group("cpu:gloo,cuda:nccl"), or leave it to Tightbound',
+        )
 
 
 def was_launched() -> bool:
