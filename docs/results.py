@@ -209,9 +209,11 @@ def number(quantity: Quantity, seeds: Sequence[Row]) -> str:
 
 
 def part_text(quantity: Quantity, seeds: Sequence[Row]) -> str:
-    """How many images a number is of, where that is not the whole split."""
-    images, whole = find_ours(seeds[0], quantity).images, (seeds[0].get("data") or {}).get(quantity.split)
-    return "" if None in (images, whole) or images == whole else f" (first {count(images)} images)"
+    """How many images a number is of, where that is not the whole split, and a precision that was asked for."""
+    found, whole = find_ours(seeds[0], quantity), (seeds[0].get("data") or {}).get(quantity.split)
+    said = [] if None in (found.images, whole) or found.images == whole else [f"first {count(found.images)} images"]
+    said += [found.precision] if found.precision else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def links(seeds: Sequence[Row]) -> str:

@@ -198,16 +198,19 @@ def test_learning_curves_of_runs_beside_published_numbers(results: ModuleType) -
     assert time[-1].strip() == results.duration(1200.0)
 
 
-def test_a_number_of_a_part_of_the_images_says_so(results: ModuleType, lines: list[dict[str, Any]]) -> None:
+def test_a_number_of_some_images_or_of_rounded_networks_says_so(
+    results: ModuleType, lines: list[dict[str, Any]]
+) -> None:
     (line,) = [line for line in lines if line["id"] == "P1"]
     rows = made_up_rows(results, ["static-mnist-ladder-3-hour"], seeds=1)
     (row,) = rows["static-mnist-ladder-3-hour"].values()
     row["evaluations"][0]["samples"] = 100
     row["evaluations"].append(row["evaluations"][0] | {"samples": 1000, "images": 500, "log_likelihood": -81.25})
+    row["evaluations"][1]["precision"] = "bf16"
     elbo, few, many, _ = results.recipe_text("static-mnist-ladder-3-hour", line["values"], rows).split("<br>")
     assert "images" not in elbo + few
     assert many.startswith("bound on −log p(x), K = 1,000, test: 81.25")
-    assert many.endswith(" (first 500 images)")
+    assert many.endswith(" (first 500 images, bf16)")
 
 
 def test_without_rows_there_is_no_number_of_ours(results: ModuleType, lines: list[dict[str, Any]]) -> None:

@@ -82,11 +82,12 @@ def probe_chunk(model: Model, x: Tensor, *, gradient: bool = False) -> int:
     """
     largest, kept = max(x.nbytes, model.noise_size * x.element_size()), 0
 
-    def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def watch(module: nn.Module, _inputs: Any, output: Any) -> None:
         nonlocal largest, kept
         outputs = output if isinstance(output, tuple | list) else (output,)
         sizes = [item.nbytes for item in outputs if isinstance(item, Tensor)]
-        largest, kept = max(largest, *sizes, 0), kept + sum(sizes)
+        largest = max(largest, *sizes, 0)
+        kept += 0 if getattr(module, "inplace", False) else sum(sizes)  # what works in place has been counted
 
     encoding = model.encode(x)
     noise = torch.zeros(1, 1, model.noise_size, dtype=x.dtype, device=x.device)

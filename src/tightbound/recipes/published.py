@@ -107,12 +107,14 @@ class Ours(NamedTuple):
         error: its Monte Carlo error, where it has one that holds (see ``trusted_error``).
         reason: why there is no value.
         images: how many images it is of; None where that is not known, or where it is of training's own batches.
+        precision: of the networks, where it is not the evaluator's own.
     """
 
     value: float | None
     error: float | None = None
     reason: str = ""
     images: int | None = None
+    precision: str | None = None
 
 
 def find_ours(row: Row, quantity: Quantity) -> Ours:
@@ -126,14 +128,19 @@ def find_ours(row: Row, quantity: Quantity) -> Ours:
         return Ours(None, reason=f"not evaluated on {split} images")
     if metric in _EVALUATED:
         key, factor = _EVALUATED[metric]
-        return _none() if rows[0].get(key) is None else Ours(factor * rows[0][key], images=rows[0].get("images"))
+        return _none() if rows[0].get(key) is None else _of(rows[0], Ours(factor * rows[0][key]))
     evaluation, bound, error = _bound(rows, samples) if metric in _BOUNDS else (rows[0], rows[0].get("elbo"), None)
     if evaluation is None:
         return Ours(None, reason=f"not evaluated with K = {samples:,}")
     if bound is None:
         return _none()
     found = Ours(-bound, error) if metric == "nll" else _bits_per_dim(row, evaluation, bound, error)
-    return found if found.value is None else found._replace(images=evaluation.get("images"))
+    return found if found.value is None else _of(evaluation, found)
+
+
+def _of(evaluation: Row, found: Ours) -> Ours:
+    """With what of the evaluation has to be said beside the value."""
+    return found._replace(images=evaluation.get("images"), precision=evaluation.get("precision"))
 
 
 def trusted_error(evaluation: Row) -> float | None:
