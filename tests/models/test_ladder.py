@@ -5,22 +5,27 @@ from __future__ import annotations
 import copy
 import math
 import weakref
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
+from torch import nn
 
 from tests.laws.ladders import small_ladder
 from tests.laws.subjects import small_images
+from tests.networks.test_blocks import by_hand
+from tests.networks.test_ladder_networks import stem_by_hand
 from tightbound.core import Step
 from tightbound.data import load_data
 from tightbound.errors import RecipeError
 from tightbound.models import Ladder
+from tightbound.networks.blocks import BlockStyle, Order
 from tightbound.networks.initialize import initialize_from_data
+from tightbound.networks.layers import Normalization, Style
 from tightbound.numerics import Gaussian
 from tightbound.objectives.elbo import ELBO
 from tightbound.registry import Factory
-from tightbound.training import TrainingStep
+from tightbound.training import TrainingStep, dtype_of, place
 from tightbound.training.update import Update
 
 BERNOULLI = Factory("likelihood", "bernoulli")
@@ -153,17 +158,23 @@ def test_free_bits_of_a_ladder_are_per_layer_and_of_a_sample_or_of_the_batch(bit
         torch.testing.assert_close(loss.parts["kl_groups"], torch.stack([k.sum(-1).mean() for k in drawn.kl]))
 
 
-def test_thirty_layers_train_without_a_step_that_is_not_finite() -> None:
-    """Steps of 0.003, ten times the published ones; the bound rises."""
-    layers = 30
-    model, images = _thirty_layers(layers).double(), load_data("digits").train.fixed(0, 64, 0).double()
+@pytest.mark.parametrize(("normalization", "precision"), [("weight", "float64"), ("batch", "bf16")])
+def test_thirty_layers_train_without_a_step_that_is_not_finite(normalization: Normalization, precision: str) -> None:
+    """Steps of 0.003, ten times the published ones; the bound rises. In bf16 too, as real runs are."""
+    model = _thirty_layers(normalization)
+    place(model, device="cpu", precision=precision, channels_last=False)
+    dtype = dtype_of(precision)
+    images = load_data("digits").train.fixed(0, 64, 0).to(dtype)
     objective = ELBO(free_bits=0.1, free_bits_over="sample")
-    initialize_from_data(model, images[:16], torch.randn(1, 16, model.noise_size), only_weight_normalized=True)
+
+    def noise() -> torch.Tensor:
+        return torch.randn(1, 16, model.noise_size, dtype=dtype)
+
+    initialize_from_data(model, images[:16], noise(), only_weight_normalized=normalization == "weight")
     step, update = TrainingStep(model, objective), Update(model, torch.optim.Adam(model.parameters()))
     bounds = []
     for count in range(12):
-        x = images[16 * (count % 4) :][:16]
-        loss = step(x, torch.randn(1, 16, model.noise_size), Step(update.done, update.done / 4))
+        loss = step(images[16 * (count % 4) :][:16], noise(), Step(update.done, update.done / 4))
         loss.value.backward()
         update(loss.value, 3e-3)
         bounds.append(float(loss.parts["elbo"]))
@@ -171,18 +182,101 @@ def test_thirty_layers_train_without_a_step_that_is_not_finite() -> None:
     assert sum(bounds[-4:]) / 4 > sum(bounds[:4]) / 4 + 4
 
 
-def _thirty_layers(layers: int) -> Ladder:
-    downsample = tuple(int(i in (10, 20)) for i in range(layers))
+def _thirty_layers(normalization: Normalization) -> Ladder:
+    downsample = tuple(int(i in (10, 20)) for i in range(30))
     torch.manual_seed(0)
     return Ladder(
         (1, 8, 8),
-        latent_channels=(2,) * layers,
+        latent_channels=(2,) * 30,
         downsample=downsample,
         channels=8,
         blocks=1,
         branch_scale=0.2,
         initial_downscale=False,
+        normalization=normalization,
     )
+
+
+@pytest.mark.parametrize(("raw", "log_scale"), [(-100.0, -8.0), (100.0, 5.0), (0.0, -0.00637989)])
+def test_log_scales_are_softly_clamped(raw: float, log_scale: float) -> None:
+    """−8 + log(1 + e^(raw + 8)) − log(1 + e^(raw − 5)), of every layer's posterior and prior."""
+    model = odd_ladder()
+    with torch.no_grad():
+        for network in [*model.inference, *model.generation]:
+            zeros = network.convolution.parametrizations.weight.original0  # g of w = g v / |v|
+            zeros[len(zeros) // 2 :] = 0
+            network.convolution.bias[len(zeros) // 2 :] = raw
+        assert model.top_prior is not None
+        model.top_prior[3:] = raw
+        drawn = model.draw(torch.rand(4, 1, 9, 7).round(), 2)
+    for q, p in drawn.densities:  # pyright: ignore
+        for gaussian in (q, p):
+            expected = torch.full_like(gaussian.scale, math.exp(log_scale))
+            torch.testing.assert_close(gaussian.scale, expected)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("first_gated", [True, False, None])
+def test_the_first_block_has_a_gate_of_its_own_choice(gated: bool, first_gated: bool | None) -> None:
+    """And no other block does as the first one: null leaves it as they are."""
+    model, x = odd_ladder(gated=gated, first_gated=first_gated), torch.rand(2, 1, 16, 8)
+    style = BlockStyle(Style("elu", "weight"), 4)
+    first = stem_by_hand(model.stem, x, style, downscale=True, gated=gated if first_gated is None else first_gated)
+    torch.testing.assert_close(model.stem(x), first)
+    for layer in model.bottom_up:
+        for block in layer.blocks[1:]:  # the first one halves the maps
+            torch.testing.assert_close(block(first), by_hand(block, first, style, gated=gated))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 5},
+        {"groups": 2},
+        {"inner_channels": 6},
+        {"branch_scale": 0.3},
+        {"dropout": 0.4},
+        {"block": "bacdbac", "dropout": 0.4},
+        {"block": "cabdcabd"},
+    ],
+)
+def test_settings_reach_the_blocks(options: dict[str, Any]) -> None:
+    model, maps = odd_ladder(normalization="group", **options).train(), torch.randn(2, 4, 6, 5)
+    renamed = {"order" if name == "block" else name: value for name, value in options.items()}
+    style = BlockStyle(Style("elu", "group"), 4, **renamed)
+    for block in (
+        model.stem.layers[2],
+        model.bottom_up[0].blocks[1],
+        model.top_down[1].blocks[1],
+        *model.output.blocks,
+    ):
+        torch.manual_seed(1)
+        found = block(maps)
+        torch.manual_seed(1)
+        torch.testing.assert_close(found, by_hand(block, maps, style, gated=True))
+
+
+@pytest.mark.parametrize("order", get_args(Order))
+@pytest.mark.parametrize("normalization", ["none", "weight", "group"])
+def test_activations_in_place_change_nothing(order: Order, normalization: Normalization) -> None:
+    """Values, gradients with respect to ε and all weights, and those of the first one's square."""
+    model = odd_ladder(block=order, normalization=normalization)
+    twin = copy.deepcopy(model)
+    activations = [module for module in twin.modules() if isinstance(module, nn.ELU)]
+    assert len({activation.inplace for activation in activations}) == 2  # some are in place, some are not
+    for activation in activations:
+        activation.inplace = False
+    x, noise = torch.rand(3, 1, 9, 7).round(), torch.randn(2, 3, 22)
+    for ours, wanted in zip(_derivatives(model, x, noise), _derivatives(twin, x, noise), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-10, atol=1e-10)
+
+
+def _derivatives(model: Ladder, x: torch.Tensor, noise: torch.Tensor) -> list[torch.Tensor]:
+    noise, weights = noise.clone().requires_grad_(), list(model.parameters())
+    bound = model.draw(x, len(noise), noise=noise).log_weight
+    slope, *slopes = torch.autograd.grad(bound.sum(), [noise, *weights], create_graph=True)
+    curvatures = torch.autograd.grad(slope.square().sum(), [noise, *weights], materialize_grads=True)
+    return [bound, slope, *slopes, *curvatures]
 
 
 def test_precision_weighted_merge_by_hand() -> None:
