@@ -21,7 +21,7 @@ from tightbound.networks.layers import (
     check_name,
     check_positive,
 )
-from tightbound.networks.maps import Resize, Stage, check_kernel_fits, divisions, in_format_of, same_size
+from tightbound.networks.maps import Stage, check_kernel_fits, divisions, in_format_of, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -160,7 +160,9 @@ def _output(style: Style, stage: Stage, inputs: int, outputs: int, upsample: Ups
             hint="give upsample: transposed, or larger images",
         )
     same = same_size(stage.large, max(stage.kernel))
-    return nn.Sequential(Resize(stage.large), style.prepare(same.convolution(inputs, outputs, bias=True)))
+    return nn.Sequential(
+        nn.Upsample(size=stage.large, mode="nearest"), style.prepare(same.convolution(inputs, outputs, bias=True))
+    )
 
 
 def _plan(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from tightbound.errors import RecipeError
 from tightbound.networks.network import Network
@@ -133,27 +131,6 @@ def in_format_of(maps: Tensor, network: Network) -> Tensor:
     float32 of every sum with them, and of what follows to the next convolution.
     """
     return maps.to(network.autocast_dtype or maps.dtype).contiguous(memory_format=_format_of(network))
-
-
-def resize(maps: Tensor, size: Size, mode: Literal["nearest", "bilinear"] = "nearest") -> Tensor:
-    """``maps`` (N, C, H, W) interpolated to a size, in their own precision.
-
-    Autocast on a processor would give float32 maps, and make float32 of what follows to the next convolution.
-    """
-    with torch.autocast(maps.device.type, enabled=False):
-        return interpolate(maps, size=size, mode=mode)
-
-
-class Resize(nn.Module):
-    """(N, C, H, W) -> (N, C, *size): each pixel is the nearest one's."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """The resized maps."""
-        return resize(maps, self.size)
 
 
 def _format_of(module: nn.Module) -> torch.memory_format:

@@ -7,9 +7,10 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from tightbound.networks.layers import Activation, Normalization, Positive, Style, check_positive
-from tightbound.networks.maps import Stage, check_kernel_fits, division, in_format_of, resize, same_size
+from tightbound.networks.maps import Stage, check_kernel_fits, division, in_format_of, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -50,7 +51,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Float[Tensor, "N C _ _"]) -> Float[Tensor, "N C H W"]:
         """The block's output."""
-        shortcut = resize(maps, self.size) if self.resamples else maps
+        shortcut = interpolate(maps, size=self.size, mode="nearest") if self.resamples else maps
         return torch.add(shortcut, self.branch(maps), alpha=self.branch_scale)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tightbound.errors import RecipeError
 from tightbound.networks.layers import Activation, KernelSize, Normalization, Positive, Style, Widths, check_positive
-from tightbound.networks.maps import Resize, Stage, check_kernel_fits, divisions, in_format_of, same_size
+from tightbound.networks.maps import Stage, check_kernel_fits, divisions, in_format_of, same_size
 from tightbound.networks.network import Decoder, Encoder
 from tightbound.registry import register
 
@@ -115,7 +115,7 @@ class ResizeConvolutionalDecoder(Decoder):
                 style.normalize_maps(channels[i]),
                 style.prepare(same.convolution(channels[i], channels[max(i - 1, 0)], bias=True)),
                 style.activate(in_place=True),
-                Resize(stage.large),
+                nn.Upsample(size=stage.large, mode="nearest"),
             ]
         self.maps = nn.Sequential(*maps)
         last = same_size(stages[0].large, kernel_size)
