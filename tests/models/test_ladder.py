@@ -99,6 +99,21 @@ def test_padding_is_centered_and_cropped_again() -> None:
     torch.testing.assert_close(cropped[0], whole[:, :, 3:12, 0:7], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("image_shape", "layers", "initial", "latents"),
+    [
+        ((1, 28, 28), 12, True, 8 * 8 + 4 * 4 + 10 * 2 * 2),  # padded to 32, of which 16 are left at first
+        ((3, 5, 9), 3, False, 4 * 8 + 2 * 4 + 1 * 2),  # padded to 8 × 16
+        ((1, 2, 2), 2, False, 2 * 2 * 2),
+    ],
+)
+def test_maps_are_halved_down_to_two_pixels_where_nothing_is_said(
+    image_shape: tuple[int, int, int], layers: int, initial: bool, latents: int
+) -> None:
+    model = Ladder(image_shape, latent_channels=(1,) * layers, channels=4, blocks=1, initial_downscale=initial)
+    assert model.noise_size == latents
+
+
 def test_the_last_stage_holds_the_input_of_one_block_at_a_time() -> None:
     """Its maps are the largest; where no gradient is kept, those of blocks that are done are given back."""
     model = small_ladder(1, blocks=3)

@@ -45,7 +45,8 @@ class Ladder(Model):
     Args:
         image_shape: (C, H, W); any size, it is padded with zeros to a multiple of the overall factor, and cropped.
         latent_channels: of each layer's latents, the bottom first.
-        downsample: by how many factors of 2 each layer's maps are smaller than those below it; None: 1 each.
+        downsample: by how many factors of 2 each layer's maps are smaller than those below it; None: 1 each, as long
+            as there are more than 2 pixels along the longer side.
         channels: of every other map.
         blocks: residual blocks of each layer and direction, and of the last stage.
         block: the order of a block's layers: b normalization, a activation, c convolution, d dropout.
@@ -97,7 +98,8 @@ class Ladder(Model):
         batch_norm_eps: Annotated[float, Gt(0)] = BATCH_NORM_EPS,
     ) -> None:
         super().__init__()
-        downsample = (1,) * len(latent_channels) if downsample is None else downsample
+        if downsample is None:
+            downsample = _halvings(image_shape, len(latent_channels), initial_downscale)
         _check(latent_channels, downsample, blocks, kernel_size)
         if (inner := inner_channels or channels) % groups:
             raise RecipeError(
@@ -454,6 +456,16 @@ def _sizes(
         done += times
         sizes.append((padded[0] >> done, padded[1] >> done))
     return (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2), sizes
+
+
+def _halvings(image_shape: tuple[int, int, int], layers: int, initial: bool) -> tuple[int, ...]:
+    """Images are padded to a multiple of all factors together: with more of them most of the maps would be padding."""
+    pixels, halvings = max(image_shape[1:]), []
+    pixels = -(-pixels // 2) if initial else pixels
+    for _ in range(layers):
+        halvings.append(int(pixels > 2))
+        pixels = -(-pixels // 2) if pixels > 2 else pixels
+    return tuple(halvings)
 
 
 def _check(latent_channels: tuple[int, ...], downsample: tuple[int, ...], blocks: int, kernel_size: int) -> None:
