@@ -61,3 +61,10 @@ def test_probe_of_a_gradient_counts_all_that_is_kept_against_a_larger_budget() -
     assert probe_chunk(deep, x) == probe_chunk(shallow, x, gradient=True) == 32 * 2**20 // (4 * 8000)
     found = probe_chunk(deep, x, gradient=True)
     assert found == pytest.approx(2**30 / (2 * 101 * 8000), rel=0.01)  # and a few small outputs
+
+
+def test_what_works_in_place_is_kept_once() -> None:
+    """Of 300 layers of 1,000 numbers, and the container's, every second one overwrites what the one before gave."""
+    layers = [nn.ELU(inplace=True) if i % 2 else nn.Tanh() for i in range(299)]
+    found = probe_chunk(_Wide(nn.Linear(2, 1000), *layers), torch.zeros(1, *SHAPE), gradient=True)
+    assert found == pytest.approx(2**30 / (2 * (301 - 149) * 8000), rel=0.01)

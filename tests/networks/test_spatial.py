@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tightbound.errors import RecipeError
@@ -169,7 +169,7 @@ def test_reading_as_one_operation_is_reading() -> None:
     torch.manual_seed(0)
     maps = torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True)
     places = torch.empty(3, 5, 4, 2, dtype=torch.float64).uniform_(-1.2, 1.2).requires_grad_()
-    torch.library.opcheck(read_as_one, (maps, places))
+    library.opcheck(read_as_one, (maps, places))
     whole, plain = read_as_one(maps, places), read_at(maps, places)
     assert torch.equal(whole, plain)
     weights = torch.randn_like(plain)

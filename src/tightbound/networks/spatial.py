@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 from tightbound.errors import RecipeError
 from tightbound.networks.network import Decoder
@@ -129,13 +129,13 @@ def _read_at(maps: Tensor, places: Tensor) -> Tensor:
     return nn.functional.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-@torch.library.custom_op("tightbound::read_at", mutates_args=())
+@library.custom_op("tightbound::read_at", mutates_args=())
 def read_as_one(maps: Tensor, places: Tensor) -> Tensor:
     """``_read_at`` as one operation: the compiler takes PyTorch's apart, into slower code on a processor."""
     return _read_at(maps, places)
 
 
-@torch.library.custom_op("tightbound::read_at_backward", mutates_args=())
+@library.custom_op("tightbound::read_at_backward", mutates_args=())
 def read_as_one_backward(gradient: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of ``read_as_one``, likewise."""
     bilinear, border, align_corners = 0, 1, True
