@@ -69,7 +69,7 @@ def case(bench: Bench) -> Iterator[Row]:
     for batch, least in TARGETS.items():
         overrides = bench.training(True, f"training.batch_size={batch}")
         mine = Ours(RECIPE, split, overrides)
-        contenders = [Contender("ours", mine, batch)]
+        contenders = [mine.contender(batch)]
         if has_pythae():
             x = (split.pixels > 127).to(torch.float32)
             contenders.append(Contender("pythae", pythae_training(x, batch, bench.device), batch))

@@ -1,8 +1,9 @@
 """The timing core: contenders take turns, so that a busy machine disturbs all alike.
 
 A round gives every contender as many steps as last about a second, in turn; the order turns too. The first step of
-each (its compilation, its caches) is timed apart, and a warm-up round is not counted. Reported are the median and the
-quartiles of the rounds' rates; a ratio is that of the rates of one round, then the median over rounds.
+each (its compilation, its caches) is timed apart, and a warm-up round is not counted. Where the process is set up
+otherwise for one of them, every turn begins with a step that is not counted. Reported are the median and the quartiles
+of the rounds' rates; a ratio is that of the rates of one round, then the median over rounds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 Clock = Callable[[], float]
@@ -24,11 +26,13 @@ class Contender:
         name: of its column.
         run: takes some steps; on a GPU it need not wait for them.
         items: of work done by one step: images, or pairs of image and sample.
+        around: entered for each of its turns, and left for the others'.
     """
 
     name: str
     run: Callable[[int], object]
     items: float
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,11 @@ def race(
         clock: seconds.
         progress: told what came of each round.
     """
-    found = Race()
+    found, uncounted = Race(), any(contender.around is not nullcontext for contender in contenders)
     for contender in contenders:
-        found.first[contender.name] = first = _timed(contender, 1, wait, clock)
-        step = _timed(contender, 1, wait, clock)
+        with contender.around():
+            found.first[contender.name] = first = _timed(contender, 1, wait, clock)
+            step = _timed(contender, 1, wait, clock)
         found.steps[contender.name] = max(1, round(seconds / step))
         found.rates[contender.name] = []
         progress(f"  {contender.name}: first step {first:.2f} s, then {1e3 * step:.2f} ms")
@@ -105,7 +110,10 @@ def race(
         turn = (number + 1) % len(contenders)
         for contender in (*contenders[turn:], *contenders[:turn]):
             steps = found.steps[contender.name]
-            taken = _timed(contender, steps, wait, clock)
+            with contender.around():
+                if uncounted:
+                    contender.run(1)
+                taken = _timed(contender, steps, wait, clock)
             if number < 0:  # the first steps were few: now it is known better how many fit
                 found.steps[contender.name] = max(1, round(steps * seconds / taken))
             else:

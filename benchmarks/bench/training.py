@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bench.limits import pixels
-from benchmarks.bench.timing import say
+from benchmarks.bench.timing import Contender, say
 from tightbound.core import Step
 from tightbound.data.images import Images
 from tightbound.data.split import Split
@@ -18,6 +18,7 @@ from tightbound.recipes.build import Built, build
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
 from tightbound.training import ALONE, Processes, TrainingStep, decide
+from tightbound.training.memory import memory_kept
 from tightbound.training.session import assemble
 
 Run = Callable[[int], None]
@@ -70,6 +71,10 @@ class Ours:
         step = self._session.forward_backward
         compiled = "compiled" if step.compiled else "not compiled"
         return f"ours: {self._decisions.precision}, {compiled}{', one CUDA graph' if step.cuda_graph else ''}"
+
+    def contender(self, items: float) -> Contender:
+        """In a race, with memory as training has it."""
+        return Contender("ours", self, items, lambda: memory_kept(self._decisions.device))
 
     def __call__(self, steps: int) -> None:
         """As the loop does, without validation and checkpoints."""

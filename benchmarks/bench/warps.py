@@ -32,7 +32,7 @@ def case(bench: Bench) -> Iterator[Row]:
         operations = count(partial(by_hand, 1))
         mine = Ours(recipe, split, bench.training(True, size))
         contenders = [
-            Contender("ours", mine, BATCH),
+            mine.contender(BATCH),
             Contender("plain float64", by_hand, BATCH),
         ]
         what = f"spatial transformer ({recipe}) training, K = 5, batch {BATCH}"

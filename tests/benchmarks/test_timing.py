@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +54,25 @@ def test_contenders_take_turns_and_the_first_changes() -> None:
     contenders = [clock.contender(name, forever(then=1.0), 1) for name in "ab"]
     race(contenders, seconds=1.0, rounds=2, clock=clock, progress=lambda text: None)
     assert "".join(clock.turns) == "aabb" + "ab" + "ba" + "ab"  # first steps, a round that does not count, two that do
+
+
+def test_surroundings_are_of_a_contenders_own_turns() -> None:
+    """Each turn of both begins with a step that is not counted; the process is another's as soon as the turn ends."""
+    clock, inside = Clock(), []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        inside.append(len(clock.turns))
+        yield
+        inside.append(len(clock.turns))
+
+    ours = replace(clock.contender("a", forever(then=0.5), 1), around=around)
+    plain = clock.contender("b", forever(then=1.0), 1)
+    found = race([ours, plain], seconds=1.0, rounds=2, clock=clock, progress=lambda text: None)
+    turns = "aa" + "bb" + ("aa" + "bb") + ("bb" + "aa") + ("aa" + "bb")
+    assert "".join(clock.turns) == turns
+    assert inside == [0, 2, 4, 6, 10, 12, 12, 14]
+    assert found.rates == {"a": [2.0, 2.0], "b": [1.0, 1.0]}
 
 
 def test_a_slow_warm_up_step_does_not_shorten_the_rounds() -> None:

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, library, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor, nn
 
 from tightbound.errors import RecipeError
 from tightbound.models import VAE
 from tightbound.networks import Decoder, SpatialTransformer
-from tightbound.networks.spatial import read_as_one, read_as_one_backward, read_at
 from tightbound.networks.warps import Warp, pixel_places
+from tightbound.networks.whole import read_at
 from tightbound.numerics import gradient
 from tightbound.registry import Factory
 
@@ -162,38 +161,6 @@ def test_one_graph_when_compiled(warp: Warp, applied_to: str, dynamic: bool) -> 
     for rows in (4, 9, 5):
         z = torch.randn(rows, 3 + UNITS[warp])
         torch.testing.assert_close(compiled(z), decoder(z), rtol=0, atol=1e-12)
-
-
-def test_reading_as_one_operation_is_reading() -> None:
-    """What a compiled step calls on a processor: values and both gradients are those of PyTorch's own."""
-    torch.manual_seed(0)
-    maps = torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True)
-    places = torch.empty(3, 5, 4, 2, dtype=torch.float64).uniform_(-1.2, 1.2).requires_grad_()
-    library.opcheck(read_as_one, (maps, places))
-    whole, plain = read_as_one(maps, places), read_at(maps, places)
-    assert torch.equal(whole, plain)
-    weights = torch.randn_like(plain)
-    for ours, theirs in zip(
-        torch.autograd.grad(whole, (maps, places), weights),
-        torch.autograd.grad(plain, (maps, places), weights),
-        strict=True,
-    ):
-        assert torch.equal(ours, theirs)
-
-
-def test_the_compiler_is_told_how_the_results_lie_in_memory() -> None:
-    """Of maps in both layouts; a wrong word is seen in the code of the compiler only."""
-    for layout in (torch.contiguous_format, torch.channels_last):
-        maps = torch.randn(3, 4, 5, 6).contiguous(memory_format=layout)
-        places, weights = torch.zeros(3, 5, 6, 2), torch.randn(3, 4, 5, 6)
-        with FakeTensorMode() as mode:
-            told_maps, told_places, told_weights = (mode.from_tensor(tensor) for tensor in (maps, places, weights))
-            told = (
-                read_as_one(told_maps, told_places),
-                *read_as_one_backward(told_weights, told_maps, told_places),
-            )
-        real = (read_as_one(maps, places), *read_as_one_backward(weights, maps, places))
-        assert [(t.shape, t.stride()) for t in told] == [(t.shape, t.stride()) for t in real]
 
 
 def test_a_compiled_gradient_of_a_warp_has_a_gradient() -> None:

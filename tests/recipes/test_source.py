@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tightbound.errors import RecipeError
+from tightbound.recipes.recipe import load_recipe
 from tightbound.recipes.source import describe, join, read_source, shipped
 
 
@@ -171,3 +172,42 @@ def test_an_unreadable_shipped_recipe_does_not_break_the_list(tmp_path, monkeypa
     assert described[0].startswith("unreadable: ")
     assert "line 1" in described[0]
     assert described[1] == "fine"
+
+
+EVALUATED = """
+evaluation: [{method: importance, samples: 10}]
+evaluation_of_first_seed: [{method: importance, samples: 50}]
+training: {seed: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "samples"),
+    [
+        ((), [10, 50]),
+        (("training.seed=3", "training.epochs=1"), [10, 50]),
+        (("training.seed=0",), [10]),
+        (("evaluation=[{samples: 7}]",), [7]),
+    ],
+)
+def test_what_the_first_seed_alone_is_evaluated_by(tmp_path, overrides, samples):
+    """Added for the recipe's own seed, unless an override says what to evaluate."""
+    write(tmp_path, "a", EVALUATED)
+    path = write(tmp_path, "b", "extends: a.yaml\n")
+    content = read_source(path, overrides).content
+    assert [item["samples"] for item in content["evaluation"]] == samples
+    assert "evaluation_of_first_seed" not in content
+
+
+def test_seed_and_evaluation_by_default(tmp_path):
+    """The first seed is the settings' default, and what is added is added to the default evaluation."""
+    path = write(tmp_path, "a", "evaluation_of_first_seed: [{method: importance, samples: 50}]\n")
+    assert load_recipe(path).training.seed == 0
+    assert [settings.options["samples"] for settings in load_recipe(path, ["training.seed=0"]).evaluation] == [1000, 50]
+    assert [settings.options["samples"] for settings in load_recipe(path, ["training.seed=1"]).evaluation] == [1000]
+
+
+def test_what_the_first_seed_is_evaluated_by_is_a_list(tmp_path):
+    path = write(tmp_path, "a", "evaluation_of_first_seed: {samples: 5}\n")
+    with pytest.raises(RecipeError, match=r"evaluation_of_first_seed: got .*; expected a list, as evaluation is"):
+        read_source(path)

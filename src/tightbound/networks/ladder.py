@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from tightbound.networks.blocks import Block, BlockStyle, stack
 from tightbound.networks.maps import in_format_of
 from tightbound.networks.network import Network
+from tightbound.networks.whole import doubled
 
 Merging = Literal["residual", "linear"]
 
@@ -143,7 +143,7 @@ class Output(Network):
         """The parameters of the padded image."""
         maps = in_format_of(maps, self)
         if self.upscale:
-            maps = interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+            maps = doubled(maps)
         for block in self.blocks:  # one call of them all would hold the first maps, the largest there are, to its end
             maps = block(maps)
         return self.convolution(maps).contiguous()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from torch import Tensor, library, nn
+from torch import Tensor, nn
 
 from tightbound.errors import RecipeError
 from tightbound.networks.network import Decoder
 from tightbound.networks.warps import Warp, displacements, num_parameters, pixel_places
+from tightbound.networks.whole import read_at
 from tightbound.registry import Factory, Nested, register
 
 _GRID = 3
@@ -114,56 +115,6 @@ class SpatialTransformer(Decoder):
         read = read_at(torch.cat((maps, -maps), dim=1).sigmoid(), places)
         log_on, log_off = (read + torch.finfo(read.dtype).tiny).log().chunk(2, dim=1)  # no log of 0: at e^−87 it ends
         return log_on - log_off
-
-
-def read_at(maps: Float[Tensor, "N P H W"], places: Float[Tensor, "N H W 2"]) -> Float[Tensor, "N P H W"]:
-    """Maps between their pixels: bilinear, the border's value beyond the border."""
-    # One operation has no gradient inside torch.func.grad, where Hamiltonian posteriors call a decoder.
-    transformed = torch._C._are_functorch_transforms_active()
-    if torch.compiler.is_compiling() and maps.device.type == "cpu" and not transformed:
-        return read_as_one(maps, places)
-    return _read_at(maps, places)
-
-
-def _read_at(maps: Tensor, places: Tensor) -> Tensor:
-    return nn.functional.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=True)
-
-
-@library.custom_op("tightbound::read_at", mutates_args=())
-def read_as_one(maps: Tensor, places: Tensor) -> Tensor:
-    """``_read_at`` as one operation: the compiler takes PyTorch's apart, into slower code on a processor."""
-    return _read_at(maps, places)
-
-
-@library.custom_op("tightbound::read_at_backward", mutates_args=())
-def read_as_one_backward(gradient: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of ``read_as_one``, likewise."""
-    bilinear, border, align_corners = 0, 1, True
-    return torch.ops.aten.grid_sampler_2d_backward(
-        gradient, maps, places, bilinear, border, align_corners, [True, True]
-    )
-
-
-@read_as_one.register_fake
-def _(maps: Tensor, places: Tensor) -> Tensor:
-    return maps.new_empty((*maps.shape[:2], *places.shape[1:3]))
-
-
-@read_as_one_backward.register_fake
-def _(_gradient: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    # Contiguous, whatever the maps are.
-    return maps.new_empty(maps.shape), places.new_empty(places.shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    return read_as_one_backward(gradient, *ctx.saved_tensors)
-
-
-read_as_one.register_autograd(_gradients, setup_context=_keep)
 
 
 def _check_latents(latent_dim: int, where_dim: int, warp: str) -> None:

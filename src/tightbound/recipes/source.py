@@ -6,6 +6,9 @@
 Rules of joining: a mapping is joined key by key; anything else is replaced; where both name a ``kind`` and the kinds
 differ, the parent's other keys of that mapping are dropped. ``description`` and ``published`` are the parent's own and
 are not inherited: a published number belongs to the recipe that it was published for.
+
+``evaluation_of_first_seed`` lists what is measured besides ``evaluation`` on the run with the recipe's own seed alone:
+what costs much more than its differences between seeds are worth.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from tightbound.registry import nearest_hint
 
 _FOLDER = Path(__file__).parent
 _NOT_INHERITED = ("name", "description", "published")
+_OF_FIRST_SEED = "evaluation_of_first_seed"
+_FIRST_SEED = 0  # where none is given
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,10 @@ def read_source(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str 
         path = _find(str(recipe), Path())
         content = _join_parents(_parse(path), path.parent, (path.resolve(),))
         name = path.stem
+    own = dict(content)
     for override in overrides:
         content = join(content, override if isinstance(override, Mapping) else read_override(override))
+    content = _with_evaluation(content, own)
     return Source(str(content.pop("name", name)), content)
 
 
@@ -97,6 +104,22 @@ def read_override(text: str) -> dict[str, Any]:
     for part in reversed(parts):
         content = {part: content}
     return content
+
+
+def _with_evaluation(content: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """``evaluation``, and what is of the first seed alone where that seed is trained and ``evaluation`` is its own."""
+    dear = content.pop(_OF_FIRST_SEED, [])
+    if not isinstance(dear, list):
+        raise RecipeError(f"{_OF_FIRST_SEED}: got {dear!r}; expected a list, as evaluation is")
+    evaluation = content.get("evaluation", [{}])
+    if not dear or _seed(content) != _seed(own) or evaluation != own.get("evaluation", [{}]):
+        return content
+    return {**content, "evaluation": [*evaluation, *dear]}
+
+
+def _seed(content: Mapping[str, Any]) -> Any:
+    training = content.get("training")
+    return training.get("seed", _FIRST_SEED) if isinstance(training, Mapping) else _FIRST_SEED
 
 
 def _find(recipe: str, beside: Path) -> Path:

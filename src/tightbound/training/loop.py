@@ -20,6 +20,7 @@ from tightbound.training.batches import Images
 from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.interruption import Interruption
 from tightbound.training.lock import run_lock
+from tightbound.training.memory import memory_kept
 from tightbound.training.metrics import MetricsFile, by_layer, plain
 from tightbound.training.parallel import check_settings, hand_out
 from tightbound.training.processes import Processes, join
@@ -142,6 +143,7 @@ def train(
         stack.enter_context(_disk_errors(folder))
         stack.callback(setattr, objective, "over_processes", objective.over_processes)  # set below, for this run
         stack.enter_context(processes.alike(TrainingError, RecipeError, RunError))
+        stack.enter_context(memory_kept(device.type))
         own = folder if processes.is_first else None
         found = hand_out(processes.each(lambda: own and _open(own, resume, stack)), processes)
         counted = found.state["counters"] if found else {"step": 0, "metrics_bytes": 0}

@@ -1,0 +1,85 @@
+"""Operations that stay whole in compiled code: values, gradients and layouts are those of PyTorch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, library
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from tightbound.networks.whole import (
+    double_as_one,
+    double_as_one_backward,
+    doubled,
+    read_as_one,
+    read_as_one_backward,
+    read_at,
+)
+
+Operation = Callable[..., Tensor]
+
+
+def reading() -> tuple[Tensor, ...]:
+    """Maps and places."""
+    maps = torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True)
+    return maps, torch.empty(3, 5, 4, 2, dtype=torch.float64).uniform_(-1.2, 1.2).requires_grad_()
+
+
+def doubling() -> tuple[Tensor, ...]:
+    """Maps."""
+    return (torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True),)
+
+
+@pytest.mark.parametrize(
+    ("whole", "plain", "subject"), [(read_as_one, read_at, reading), (double_as_one, doubled, doubling)]
+)
+def test_as_one_operation(whole: Operation, plain: Operation, subject: Callable[[], tuple[Tensor, ...]]) -> None:
+    """What a compiled step calls on a processor: the value and all gradients, to the bit."""
+    torch.manual_seed(0)
+    inputs = subject()
+    library.opcheck(whole, inputs)
+    found, expected = whole(*inputs), plain(*inputs)
+    assert torch.equal(found, expected)
+    weights = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, inputs, weights), torch.autograd.grad(expected, inputs, weights), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_compiler_is_told_how_the_results_lie_in_memory(layout: torch.memory_format) -> None:
+    """A wrong word is seen in the code of the compiler only."""
+
+    def results(maps: Tensor, places: Tensor, of_read: Tensor, of_doubled: Tensor) -> tuple[Tensor, ...]:
+        read, both = read_as_one(maps, places), read_as_one_backward(of_read, maps, places)
+        return read, *both, double_as_one(maps), double_as_one_backward(of_doubled)
+
+    maps = torch.randn(3, 4, 5, 6).contiguous(memory_format=layout)
+    of_doubled = torch.randn(3, 4, 10, 12).contiguous(memory_format=layout)
+    inputs = maps, torch.zeros(3, 5, 6, 2), torch.randn(3, 4, 5, 6), of_doubled
+    with FakeTensorMode() as mode:
+        told = results(*(mode.from_tensor(tensor) for tensor in inputs))
+    assert [(t.shape, t.stride()) for t in told] == [(t.shape, t.stride()) for t in results(*inputs)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_doubling_is_one_operation(dtype: torch.dtype) -> None:
+    """The graph that the compiler gets has the operation; the value and the gradient are those of eager mode."""
+    torch.compiler.reset()
+    called: list[str] = []
+
+    def spy(graph: torch.fx.GraphModule, _inputs: list[Tensor]) -> Callable[..., object]:
+        called.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    maps = torch.randn(2, 3, 4, 5, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    found = torch.compile(doubled, backend=spy, fullgraph=True)(maps)
+    assert "tightbound.doubled.default" in called
+    expected = doubled(maps)
+    assert torch.equal(found, expected)
+    weights = torch.randn_like(expected)
+    (ours,), (theirs,) = (torch.autograd.grad(value, maps, weights) for value in (found, expected))
+    assert torch.equal(ours, theirs)
