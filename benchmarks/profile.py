@@ -36,7 +36,8 @@ KINDS = {
     "sums, products, copies": (
         *("aten::add", "aten::sub", "aten::mul", "aten::div", "aten::neg", "aten::sum", "aten::mean", "aten::where"),
         *("aten::cat", "aten::copy_", "aten::fill_", "aten::log", "aten::exp", "aten::sqrt", "aten::pow", "aten::abs"),
-        *("upsample", "tightbound::doubled", "aten::index", "clamp", "aten::linalg_vector_norm", "aten::_foreach", "aten::lerp"),
+        *("upsample", "tightbound::doubled", "aten::index", "clamp", "aten::linalg_vector_norm", "aten::_foreach"),
+        "aten::lerp",
     ),
 }
 OPTIMIZER, REST = "optimizer", "calls and the rest"
