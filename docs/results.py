@@ -16,7 +16,7 @@ import yaml
 
 from tightbound.commands.beside import ours, write_mean
 from tightbound.errors import RunError
-from tightbound.recipes.agreement import check_recipes, check_seeds
+from tightbound.recipes.agreement import at_least_samples, check_recipes, check_seeds
 from tightbound.recipes.published import Quantity, find_ours, trusted_error
 from tightbound.recipes.seeds import interval_over_seeds, mean_over, paired_difference
 from tightbound.recipes.source import shipped
@@ -68,7 +68,8 @@ def page(rows: Rows | None = None) -> str:
     Raises:
         RunError: rows that would be averaged or compared are not of the same data or were evaluated differently.
     """
-    rows = read_rows() if rows is None else rows
+    written = read_rows() if rows is None else rows
+    rows = {name: alike(seeds) for name, seeds in written.items()}
     for seeds in rows.values():
         check_seeds(list(seeds.values()))
     content = read_published()
@@ -77,10 +78,15 @@ def page(rows: Rows | None = None) -> str:
         lines += [*source_lines(source, rows), ""]
     for comparison in content["comparisons"]:
         lines += [*comparison_lines(comparison, rows), ""]
-    lines += [*annealed_lines(rows), *curve_lines(rows), *row_lines(rows), "", "## Footnotes", ""]
+    lines += [*annealed_lines(rows), *curve_lines(rows), *row_lines(written), "", "## Footnotes", ""]
     for mark, text in content["footnotes"].items():
         lines += [f"**{mark}**{anchor(mark)} {text}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def alike(seeds: Mapping[int, Row]) -> dict[int, Row]:
+    """Their first evaluations at the smallest K."""
+    return dict(zip(seeds, at_least_samples(seeds.values()), strict=True))
 
 
 def read_published() -> dict[str, Any]:
@@ -245,7 +251,8 @@ def test_image_lines(names: Sequence[str], rows: Rows) -> Iterator[str]:
         how = f"K = {count(samples)}" + (f", {precision}" if precision else "")
         bound = f"{number(Quantity('nll', 'test', samples), seeds)} ({how})"
         images = count(seeds[0]["evaluations"][0]["images"])
-        yield cells(f"`{name}`", images, *tested, bound, last_steps_text(seeds, "elbo"), links(seeds))
+        gray = "" if seeds[0]["evaluations"][0].get("is_likelihood", True) else " (gray levels: no likelihoods)"
+        yield cells(f"`{name}`{gray}", images, *tested, bound, last_steps_text(seeds, "elbo"), links(seeds))
 
 
 def last_steps_text(seeds: Sequence[Row], metric: str) -> str:
@@ -279,7 +286,10 @@ def comparison_lines(comparison: Mapping[str, Any], rows: Rows) -> Iterator[str]
     """
     baseline = comparison["baseline"]
     names = [baseline, *comparison["recipes"]]
-    there = [next(iter(rows[name].values())) for name in names if name in rows]
+    every = {(name, seed): row for name in names for seed, row in rows.get(name, {}).items()}
+    every = dict(zip(every, at_least_samples(every.values()), strict=True))
+    rows = {name: {seed: row for (one, seed), row in every.items() if one == name} for name in names if name in rows}
+    there = [next(iter(seeds.values())) for seeds in rows.values()]
     for row in there[1:]:
         check_recipes(there[0], row)
     samples = f", K = {count(there[0]['evaluations'][0]['samples'])}" if there else ""

@@ -292,6 +292,35 @@ def test_the_same_runs_are_shown_on_test_images(results: ModuleType) -> None:
     check_mean(found[8], [600.0, 601.0, 602.0])
 
 
+def test_seeds_of_two_k_are_shown_at_the_smaller_one(results: ModuleType) -> None:
+    """In the table of test images and in a comparison; the list of rows has the larger one's own."""
+    rows = made_up_rows(results, ["mnist-tvae-tps-iwae"])
+    seeds = rows["mnist-tvae-tps-iwae"]
+    bounds = [dict(map(tuple, seeds[0]["evaluations"][0]["curve"]))[1000]]
+    for seed in (1, 2):
+        seeds[seed]["evaluations"][0]["samples"] = 1000
+        bounds.append(seeds[seed]["evaluations"][0]["log_likelihood"])
+    page = results.page(rows)
+    shown = table_cells(section(page, "VAE and IWAE with spatial transformation"), "`mnist-tvae-tps-iwae`")
+    assert shown[7].endswith("(K = 1,000)")
+    check_mean(shown[7], [-bound for bound in bounds])
+    check_mean(
+        table_cells(section(page, "What the published spatial transformer has otherwise"), "`mnist-tvae-tps-iwae`")[2],
+        bounds,
+    )
+    own = table_cells(page, "[mnist-tvae-tps-iwae-0](results/mnist-tvae-tps-iwae-0.json)")[4]
+    assert own.endswith("(K = 5,000)")
+
+
+def test_numbers_of_gray_levels_are_named_where_they_stand_beside_others(results: ModuleType) -> None:
+    rows = made_up_rows(results, ["mnist-tvae-plain-iwae", "mnist-tvae-plain-gray"])
+    for row in rows["mnist-tvae-plain-gray"].values():
+        row["evaluations"][0]["is_likelihood"] = False
+    page = section(results.page(rows), "VAE and IWAE with spatial transformation")
+    assert "| `mnist-tvae-plain-iwae` |" in page
+    assert "| `mnist-tvae-plain-gray` (gray levels: no likelihoods) |" in page
+
+
 @pytest.mark.parametrize("index", range(4))
 def test_comparisons_are_means_and_paired_differences(results: ModuleType, content: dict[str, Any], index: int) -> None:
     comparison = content["comparisons"][index]

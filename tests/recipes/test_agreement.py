@@ -9,7 +9,7 @@ import pytest
 
 from tightbound.commands.beside import ours
 from tightbound.errors import RunError
-from tightbound.recipes.agreement import check_recipes, check_seeds, data_difference
+from tightbound.recipes.agreement import at_least_samples, check_recipes, check_seeds, data_difference
 from tightbound.recipes.published import Quantity
 
 MAIN = {"split": "test", "samples": 100, "images": 20, "seed": 0, "protocol": "binarized", "measure": "probability"}
@@ -74,3 +74,29 @@ def test_where_data_are_and_what_only_one_says_is_no_difference():
     assert data_difference({**DATA, "path": "/here"}, {**DATA, "path": "/there"}) == ""
     assert data_difference({"name": DATA["name"]}, DATA) == ""
     assert data_difference(DATA, {**DATA, "test": 19}) == "data.test is 20 there and 19 here"
+
+
+def of_samples(samples, bound, **more):
+    """A row of a bound at K, whose weights are even."""
+    main = {**MAIN, "samples": samples, "log_likelihood": bound, "elbo": -3.0, "pareto_k_over_0_7": 0.0, **more}
+    return ROW | {"evaluations": [main]}
+
+
+def test_a_larger_k_is_cut_to_its_first_draws():
+    """The bound of the curve at the smaller K; what is known of all its weights alone is left open."""
+    curve = [[1, -3.0], [10, -2.0], [50, -1.75]]
+    rows = at_least_samples([of_samples(50, -1.75, curve=curve, standard_error=0.1), of_samples(10, -2.5)])
+    first, second = (row["evaluations"][0] for row in rows)
+    assert (first["samples"], first["log_likelihood"], first["elbo"]) == (10, -2.0, -3.0)
+    assert first["curve"] == [[1, -3.0], [10, -2.0]]
+    assert (first["standard_error"], first["pareto_k_over_0_7"]) == (None, None)
+    assert (second["samples"], second["log_likelihood"], second["pareto_k_over_0_7"]) == (10, -2.5, 0.0)
+    mean, error = ours(Quantity("nll", "test", 10), rows)
+    assert (mean.value, error) == (2.25, None)
+
+
+def test_a_curve_without_that_k_leaves_the_row_as_it_is():
+    rows = [of_samples(50, -1.75, curve=[[1, -3.0], [50, -1.75]]), of_samples(10, -2.5)]
+    assert at_least_samples(rows) == rows
+    with pytest.raises(RunError, match=r"evaluation\.samples is 50 there and 10 here"):
+        check_seeds(at_least_samples(rows))

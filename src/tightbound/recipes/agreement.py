@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tightbound.errors import RunError
 
 _MEASURED = ("split", "samples", "images", "seed", "protocol", "measure", "precision")
+# What an evaluation says of all its weights, and not of the first of them.
+_OF_ALL_DRAWS = ("standard_error", "standard_error_images", "interval", "bits_per_dim", "ess_median", "sentence")
+_OF_ALL_DRAWS += ("pareto_k_over_0_7", "images_k_over_0_7")
 _PLACES = ("path", "in_memory")  # where the data were, which says nothing of what they are
 
 Row = Mapping[str, Any]
+
+
+def at_least_samples(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each with its first evaluation at the smallest K among them, where its curve has that K.
+
+    A larger K begins with the same draws. What is known of all its weights alone is then left open. A row whose curve
+    lacks that K is as it was.
+    """
+    rows = list(rows)
+    known = [row["evaluations"][0].get("samples") for row in rows]
+    least = min(filter(None, known), default=0)
+    return [
+        _shortened(row, least) if samples and samples > least else row for row, samples in zip(rows, known, strict=True)
+    ]
+
+
+def _shortened(row: Row, samples: int) -> Row:
+    main, *others = row["evaluations"]
+    bounds = {at: bound for at, bound in main.get("curve") or () if at <= samples}
+    if samples not in bounds:
+        return row
+    first = {"samples": samples, "log_likelihood": bounds[samples], "curve": [[*point] for point in bounds.items()]}
+    return {**row, "evaluations": [{**main, **dict.fromkeys(_OF_ALL_DRAWS), **first}, *others]}
 
 
 def check_seeds(rows: Sequence[Row]) -> None:
