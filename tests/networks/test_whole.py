@@ -65,9 +65,16 @@ def test_the_compiler_is_told_how_the_results_lie_in_memory(layout: torch.memory
     assert [(t.shape, t.stride()) for t in told] == [(t.shape, t.stride()) for t in results(*inputs)]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_compiled_doubling_is_one_operation(dtype: torch.dtype) -> None:
-    """The graph that the compiler gets has the operation; the value and the gradient are those of eager mode."""
+@pytest.mark.parametrize(
+    ("plain", "name", "dtype"),
+    [
+        (doubled, "tightbound.doubled.default", torch.float32),
+        (doubled, "tightbound.doubled.default", torch.bfloat16),
+        (read_at, "tightbound.read_at.default", torch.float64),
+    ],
+)
+def test_compiled_code_calls_one_operation(plain: Operation, name: str, dtype: torch.dtype) -> None:
+    """The graph that the compiler gets has the operation; the value and the gradients are those of eager mode."""
     torch.compiler.reset()
     called: list[str] = []
 
@@ -75,11 +82,14 @@ def test_a_compiled_doubling_is_one_operation(dtype: torch.dtype) -> None:
         called.extend(str(node.target) for node in graph.graph.nodes)
         return graph.forward
 
-    maps = torch.randn(2, 3, 4, 5, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
-    found = torch.compile(doubled, backend=spy, fullgraph=True)(maps)
-    assert "tightbound.doubled.default" in called
-    expected = doubled(maps)
+    maps, *places = reading() if plain is read_at else doubling()
+    maps = maps.detach().to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    found = torch.compile(plain, backend=spy, fullgraph=True)(maps, *places)
+    assert name in called
+    expected = plain(maps, *places)
     assert torch.equal(found, expected)
     weights = torch.randn_like(expected)
-    (ours,), (theirs,) = (torch.autograd.grad(value, maps, weights) for value in (found, expected))
-    assert torch.equal(ours, theirs)
+    for ours, theirs in zip(
+        *(torch.autograd.grad(value, (maps, *places), weights) for value in (found, expected)), strict=True
+    ):
+        assert torch.equal(ours, theirs)

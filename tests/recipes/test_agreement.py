@@ -100,3 +100,16 @@ def test_a_curve_without_that_k_leaves_the_row_as_it_is():
     assert at_least_samples(rows) == rows
     with pytest.raises(RunError, match=r"evaluation\.samples is 50 there and 10 here"):
         check_seeds(at_least_samples(rows))
+
+
+def test_a_seed_that_was_evaluated_further_is_compared_in_what_both_have():
+    """The longer evaluation stands before the probe; probes are compared with probes."""
+    probe = {"method": "probe", "split": "test", "images": 20, "seed": 0}
+    longer = {**MAIN, "samples": 500}
+    first = ROW | {"evaluations": [MAIN, longer, probe]}
+    second = ROW | {"seed": 1, "evaluations": [MAIN, probe]}
+    check_seeds([first, second])
+    check_seeds([second, first])
+    other = ROW | {"seed": 1, "evaluations": [MAIN, probe | {"images": 10}]}
+    with pytest.raises(RunError, match=r"evaluation\.images is 20 there and 10 here"):
+        check_seeds([first, other])

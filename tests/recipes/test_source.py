@@ -207,6 +207,36 @@ def test_seed_and_evaluation_by_default(tmp_path):
     assert [settings.options["samples"] for settings in load_recipe(path, ["training.seed=1"]).evaluation] == [1000]
 
 
+@pytest.mark.parametrize(
+    ("child", "samples"),
+    [
+        ("evaluation: [{samples: 7}]", [7]),
+        ("evaluation_of_first_seed: [{samples: 9}]", [10, 9]),
+        ("evaluation: [{samples: 7}]\nevaluation_of_first_seed: [{samples: 9}]", [7, 9]),
+        ("evaluation_of_first_seed: null", [10]),
+        ("evaluation: null", []),
+        ("evaluation: null\nevaluation_of_first_seed: [{samples: 9}]", [9]),
+    ],
+)
+def test_a_child_s_own_evaluation_is_all_of_it(tmp_path, child, samples):
+    """What the parent's first seed is evaluated by goes with the parent's evaluation."""
+    write(tmp_path, "a", EVALUATED)
+    content = read_source(write(tmp_path, "b", f"extends: a.yaml\n{child}\n")).content
+    assert [item["samples"] for item in content["evaluation"] or ()] == samples
+
+
+def test_an_evaluation_that_is_none_is_refused_as_such(tmp_path):
+    path = write(tmp_path, "a", "evaluation: 3\nevaluation_of_first_seed: [{samples: 5}]\n")
+    with pytest.raises(RecipeError, match="evaluation: got 3; expected a list"):
+        load_recipe(path)
+
+
+def test_the_key_is_named_where_another_is_not_known(tmp_path):
+    path = write(tmp_path, "a", "evaluation_of_firstseed: []\n")
+    with pytest.raises(RecipeError, match=r"unknown section; (.|\n)*did you mean 'evaluation_of_first_seed'"):
+        load_recipe(path)
+
+
 def test_what_the_first_seed_is_evaluated_by_is_a_list(tmp_path):
     path = write(tmp_path, "a", "evaluation_of_first_seed: {samples: 5}\n")
     with pytest.raises(RecipeError, match=r"evaluation_of_first_seed: got .*; expected a list, as evaluation is"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tightbound.errors import RunError
@@ -84,9 +84,20 @@ def data_difference(there: Row, here: Row) -> str:
 
 def _seed_difference(there: Row, here: Row) -> str:
     data = data_difference(there.get("data") or {}, here.get("data") or {})
-    evaluations = zip(there["evaluations"], here["evaluations"], strict=False)
-    found = (_difference("evaluation", _measured(one), _measured(other)) for one, other in evaluations)
+    found = (_difference("evaluation", _measured(one), _measured(other)) for one, other in _pairs(there, here))
     return next(filter(None, (data, *found)), "")
+
+
+def _pairs(there: Row, here: Row) -> Iterator[tuple[Row, Row]]:
+    """The first evaluations, and others of the same method, split and K: one seed may have been evaluated further."""
+    (first, *others), (second, *candidates) = there["evaluations"], here["evaluations"]
+    yield first, second
+    for one in others:
+        yield from ((one, other) for other in candidates if _kind(one) == _kind(other))
+
+
+def _kind(evaluation: Row) -> tuple[Any, ...]:
+    return tuple(evaluation.get(key) for key in ("method", "split", "samples"))
 
 
 def _measured(evaluation: Row) -> Row:

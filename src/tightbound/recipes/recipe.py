@@ -12,7 +12,7 @@ from tightbound.errors import RecipeError
 from tightbound.recipes.components import load_components
 from tightbound.recipes.published import Published
 from tightbound.recipes.sections import plain, read_component, read_settings
-from tightbound.recipes.source import Source, read_source
+from tightbound.recipes.source import OF_FIRST_SEED, Source, read_source
 from tightbound.recipes.values import read_value, show
 from tightbound.registry import Factory, nearest_hint
 from tightbound.training import TrainingSettings
@@ -76,7 +76,7 @@ def load_recipe(
 def validate(source: Source) -> Recipe:
     """Every section against the registry; see ``load_recipe``."""
     load_components()
-    known = [name for name in Recipe.__dataclass_fields__ if name != "source"]
+    known = [*(name for name in Recipe.__dataclass_fields__ if name != "source"), OF_FIRST_SEED]
     given = source.content
     for key in given:
         if key not in known:

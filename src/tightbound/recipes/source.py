@@ -8,7 +8,8 @@ differ, the parent's other keys of that mapping are dropped. ``description`` and
 are not inherited: a published number belongs to the recipe that it was published for.
 
 ``evaluation_of_first_seed`` lists what is measured besides ``evaluation`` on the run with the recipe's own seed alone:
-what costs much more than its differences between seeds are worth.
+what costs much more than its differences between seeds are worth. A recipe with an ``evaluation`` of its own does not
+inherit it, and a resolved recipe has it in ``evaluation``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tightbound.registry import nearest_hint
 
 _FOLDER = Path(__file__).parent
 _NOT_INHERITED = ("name", "description", "published")
-_OF_FIRST_SEED = "evaluation_of_first_seed"
+OF_FIRST_SEED = "evaluation_of_first_seed"
 _FIRST_SEED = 0  # where none is given
 
 
@@ -108,13 +109,15 @@ def read_override(text: str) -> dict[str, Any]:
 
 def _with_evaluation(content: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """``evaluation``, and what is of the first seed alone where that seed is trained and ``evaluation`` is its own."""
-    dear = content.pop(_OF_FIRST_SEED, [])
-    if not isinstance(dear, list):
-        raise RecipeError(f"{_OF_FIRST_SEED}: got {dear!r}; expected a list, as evaluation is")
+    dear = content.pop(OF_FIRST_SEED, None) or ()
+    if not isinstance(dear, list | tuple):
+        raise RecipeError(f"{OF_FIRST_SEED}: got {dear!r}; expected a list, as evaluation is")
     evaluation = content.get("evaluation", [{}])
     if not dear or _seed(content) != _seed(own) or evaluation != own.get("evaluation", [{}]):
         return content
-    return {**content, "evaluation": [*evaluation, *dear]}
+    if not isinstance(evaluation, list | tuple | None):
+        return content  # which is refused later
+    return {**content, "evaluation": [*(evaluation or ()), *dear]}
 
 
 def _seed(content: Mapping[str, Any]) -> Any:
@@ -145,7 +148,8 @@ def _join_parents(content: dict[str, Any], folder: Path, seen: tuple[Path, ...])
         names = " -> ".join(p.stem for p in (*seen, path))
         raise RecipeError(f"extends: recipes extend each other in a circle: {names}")
     parent = _join_parents(_parse(path), path.parent, (*seen, path.resolve()))
-    return join({key: value for key, value in parent.items() if key not in _NOT_INHERITED}, content)
+    dropped = (*_NOT_INHERITED, OF_FIRST_SEED) if "evaluation" in content else _NOT_INHERITED
+    return join({key: value for key, value in parent.items() if key not in dropped}, content)
 
 
 def _parse(path: Path) -> dict[str, Any]:
