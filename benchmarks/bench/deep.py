@@ -17,7 +17,7 @@ LADDERS, LADDER_BATCH = ("static-mnist-ladder-3", "static-mnist-ladder-12"), 64
 
 
 def residual(bench: Bench) -> Iterator[Row]:
-    """Case 2."""
+    """Case 2, compiled as a run of the recipe's length is."""
     what = f"residual IAF-VAE ({RESIDUAL}) training"
     yield _beside_plain(bench, 2, what, RESIDUAL, RESIDUAL_BATCH, compiled=True)
 
