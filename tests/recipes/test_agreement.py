@@ -82,8 +82,8 @@ def of_samples(samples, bound, **more):
     return ROW | {"evaluations": [main]}
 
 
-def test_a_larger_k_is_cut_to_its_first_draws():
-    """The bound of the curve at the smaller K; what is known of all its weights alone is left open."""
+def test_seeds_of_different_k_are_brought_to_the_smaller_one():
+    """The larger one has the bound of its curve there; what is known of all its weights alone is left open."""
     curve = [[1, -3.0], [10, -2.0], [50, -1.75]]
     rows = at_least_samples([of_samples(50, -1.75, curve=curve, standard_error=0.1), of_samples(10, -2.5)])
     first, second = (row["evaluations"][0] for row in rows)

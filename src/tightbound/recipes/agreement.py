@@ -8,7 +8,7 @@ from typing import Any
 from tightbound.errors import RunError
 
 _MEASURED = ("split", "samples", "images", "seed", "protocol", "measure", "precision")
-# What an evaluation says of all its weights, and not of the first of them.
+# What an evaluation says of all its weights together.
 _OF_ALL_DRAWS = ("standard_error", "standard_error_images", "interval", "bits_per_dim", "ess_median", "sentence")
 _OF_ALL_DRAWS += ("pareto_k_over_0_7", "images_k_over_0_7")
 _PLACES = ("path", "in_memory")  # where the data were, which says nothing of what they are
@@ -19,8 +19,8 @@ Row = Mapping[str, Any]
 def at_least_samples(rows: Iterable[Row]) -> list[Row]:
     """The rows, each with its first evaluation at the smallest K among them, where its curve has that K.
 
-    A larger K begins with the same draws. What is known of all its weights alone is then left open. A row whose curve
-    lacks that K is as it was.
+    The curve's bound is the mean over groups of so many of all its draws. What is known of all weights alone is then
+    left open. A row whose curve lacks that K is as it was.
     """
     rows = list(rows)
     known = [row["evaluations"][0].get("samples") for row in rows]
