@@ -435,12 +435,24 @@ def row_lines(rows: Rows) -> Iterator[str]:
                 f"`{row['command']}`",
                 "; ".join(filter(None, (commit, row["note"]))),
                 str(row["seed"]),
-                f"{with_error(row['value'], trusted_error(main))} (K = {count(main['samples'])})",
+                "<br>".join(map(bound_text, [main, *further(row)])),
                 count(row["parameters"]),
                 duration(row["training_seconds"]),
                 f"{duration(row['evaluation_seconds'])}{threads_text(row)}",
                 row["machine"],
             )
+
+
+def bound_text(evaluation: Row) -> str:
+    """A bound on log p(x), its Monte Carlo error where that holds, and its K."""
+    return f"{with_error(evaluation['log_likelihood'], trusted_error(evaluation))} (K = {count(evaluation['samples'])})"
+
+
+def further(row: Row) -> list[Row]:
+    """Evaluations by another K of what the first one is of."""
+    main, *others = row["evaluations"]
+    alike = ("method", "split", "images", "protocol", "precision")
+    return [one for one in others if all(one.get(key) == main.get(key) for key in alike)]
 
 
 def threads_text(row: Row) -> str:

@@ -312,6 +312,17 @@ def test_seeds_of_two_k_are_shown_at_the_smaller_one(results: ModuleType) -> Non
     assert own.endswith("(K = 5,000)")
 
 
+def test_every_k_of_a_row_is_listed_with_it(results: ModuleType) -> None:
+    """Of the same images; other splits are not."""
+    rows = made_up_rows(results, ["mnist-mlp"], seeds=1)
+    row = rows["mnist-mlp"][0]
+    main = row["evaluations"][0] | {"pareto_k_over_0_7": 1.0, "log_likelihood": -1.25}
+    more = [main | {"samples": 50, "log_likelihood": -1.5}, main | {"split": "train", "log_likelihood": -1.75}]
+    row["evaluations"] = [main, *more]
+    shown = table_cells(results.page(rows), "[mnist-mlp-0](results/mnist-mlp-0.json)")
+    assert shown[4] == "−1.25 (K = 5,000)<br>−1.50 (K = 50)"
+
+
 def test_numbers_of_gray_levels_are_named_where_they_stand_beside_others(results: ModuleType) -> None:
     rows = made_up_rows(results, ["mnist-tvae-plain-iwae", "mnist-tvae-plain-gray"])
     for row in rows["mnist-tvae-plain-gray"].values():
@@ -421,16 +432,22 @@ def test_remarks_take_their_numbers_from_rows(results: ModuleType) -> None:
 
 
 def test_the_committed_comparisons_are_recomputed_from_the_rows(results: ModuleType, content: dict[str, Any]) -> None:
+    """The bounds at the smallest K of a comparison, of a larger one from its curve."""
     rows, page = results.read_rows(), results.PAGE.read_text(encoding="utf-8")
     for comparison in content["comparisons"]:
+        mains: dict[str, list[dict[str, Any]]] = {}
         for name in (comparison["baseline"], *comparison["recipes"]):
             paths = sorted((ROOT / "docs" / "results").glob(f"{name}-[0-9]*.json"))
             assert len(paths) == len(rows.get(name, {}))
-            mains = [json.loads(path.read_text(encoding="utf-8"))["evaluations"][0] for path in paths]
-            if mains:
+            mains[name] = [json.loads(path.read_text(encoding="utf-8"))["evaluations"][0] for path in paths]
+        least = min((main["samples"] for found in mains.values() for main in found), default=0)
+        for name, found in mains.items():
+            if found:
                 cells = table_cells(section(page, comparison["title"]), f"`{name}`")
-                check_mean(cells[1], [main["elbo"] for main in mains])
-                check_mean(cells[2], [main["log_likelihood"] for main in mains])
+                check_mean(cells[1], [main["elbo"] for main in found])
+                ends = [(main["samples"], main["log_likelihood"]) for main in found]
+                curves = [main["curve"] or () for main in found]
+                check_mean(cells[2], [dict([*curve, end])[least] for curve, end in zip(curves, ends, strict=True)])
 
 
 def test_every_row_has_its_command_and_its_commit(results: ModuleType) -> None:
