@@ -13,12 +13,12 @@ from benchmarks.bench.timing import Contender, say
 from tightbound.core import Step
 from tightbound.data.images import Images
 from tightbound.data.split import Split
+from tightbound.memory import memory_kept
 from tightbound.networks import initialize_from_data
 from tightbound.recipes.build import Built, build
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
 from tightbound.training import ALONE, Processes, TrainingStep, decide
-from tightbound.training.memory import memory_kept
 from tightbound.training.session import assemble
 
 Run = Callable[[int], None]

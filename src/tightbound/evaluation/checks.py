@@ -9,6 +9,7 @@ import torch
 
 from tightbound.core import Model
 from tightbound.errors import RecipeError, TightboundError
+from tightbound.memory import memory_kept
 
 
 def check_counts(**counts: int | None) -> None:
@@ -38,15 +39,16 @@ def refuse_bad_images(bad: Sequence[int]) -> None:
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Eval mode without gradients, float32 as it is; afterwards every module is in the mode it was in.
+    """Eval mode without gradients, float32 as it is, freed memory kept; afterwards all is as it was.
 
     PyTorch lets the float32 convolutions of a GPU round what they multiply to ten bits (TF32); here they do not.
     """
+    device = next(model.parameters(), torch.empty(0)).device
     modes, tf32 = {module: module.training for module in model.modules()}, torch.backends.cudnn.allow_tf32
     model.eval()
     torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.no_grad():
+        with torch.no_grad(), memory_kept(device.type):
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = tf32

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tightbound.core import Loss, Model, Objective, Step
 from tightbound.errors import RecipeError, RunError, TrainingError
+from tightbound.memory import memory_kept
 from tightbound.training import checkpoint as files
 from tightbound.training.agreement import Agreement
 from tightbound.training.batches import Images
 from tightbound.training.decisions import Decisions, decide, read_decisions
 from tightbound.training.interruption import Interruption
 from tightbound.training.lock import run_lock
-from tightbound.training.memory import memory_kept
 from tightbound.training.metrics import MetricsFile, by_layer, plain
 from tightbound.training.parallel import check_settings, hand_out
 from tightbound.training.processes import Processes, join

@@ -1,4 +1,4 @@
-"""What is freed during training stays with the process, counted in page faults and in memory held."""
+"""What is freed during training and evaluation stays with the process, counted in page faults and in memory held."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from tests.training.toy import ToySplit, run, toy_model
-from tightbound.training import loop, memory
-from tightbound.training.memory import memory_kept
+from tightbound import memory
+from tightbound.evaluation import checks, importance
+from tightbound.memory import memory_kept
+from tightbound.training import loop
 
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
@@ -103,8 +105,24 @@ def test_another_c_library_is_left_alone(error: Exception, monkeypatch: pytest.M
     assert calls == []
 
 
-def test_training_keeps_memory(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inside_of_itself_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an evaluation within training: its end must not be the training's."""
+    calls = called(monkeypatch)
+    with memory_kept("cpu"):
+        with memory_kept("cpu"):
+            pass
+        assert len(calls) == 2
+    assert len(calls) == 4
+    with memory_kept("cpu"):
+        assert len(calls) == 6
+
+
+def test_training_and_evaluation_keep_memory(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     devices: list[str] = []
-    monkeypatch.setattr(loop, "memory_kept", lambda device: devices.append(device) or nullcontext())
-    run(tmp_path, toy_model(), validation=ToySplit(9, 1))
+    for module in (loop, checks):
+        monkeypatch.setattr(module, "memory_kept", lambda device: devices.append(device) or nullcontext())
+    model = toy_model()
+    run(tmp_path, model, validation=ToySplit(9, 1))
     assert devices == ["cpu"]
+    importance(model, torch.rand(2, *model.image_shape), 2)
+    assert devices == ["cpu", "cpu"]
