@@ -16,7 +16,7 @@ import yaml
 
 from tightbound.commands.beside import ours, write_mean
 from tightbound.errors import RunError
-from tightbound.recipes.agreement import at_least_samples, check_recipes, check_seeds
+from tightbound.recipes.agreement import check_recipes, check_seeds, with_fewest_samples
 from tightbound.recipes.published import Quantity, find_ours, trusted_error
 from tightbound.recipes.seeds import interval_over_seeds, mean_over, paired_difference
 from tightbound.recipes.source import shipped
@@ -86,7 +86,7 @@ def page(rows: Rows | None = None) -> str:
 
 def alike(seeds: Mapping[int, Row]) -> dict[int, Row]:
     """Their first evaluations at the smallest K."""
-    return dict(zip(seeds, at_least_samples(seeds.values()), strict=True))
+    return dict(zip(seeds, with_fewest_samples(seeds.values()), strict=True))
 
 
 def read_published() -> dict[str, Any]:
@@ -287,7 +287,7 @@ def comparison_lines(comparison: Mapping[str, Any], rows: Rows) -> Iterator[str]
     baseline = comparison["baseline"]
     names = [baseline, *comparison["recipes"]]
     every = {(name, seed): row for name in names for seed, row in rows.get(name, {}).items()}
-    every = dict(zip(every, at_least_samples(every.values()), strict=True))
+    every = dict(zip(every, with_fewest_samples(every.values()), strict=True))
     rows = {name: {seed: row for (one, seed), row in every.items() if one == name} for name in names if name in rows}
     there = [next(iter(seeds.values())) for seeds in rows.values()]
     for row in there[1:]:

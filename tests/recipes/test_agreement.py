@@ -9,7 +9,7 @@ import pytest
 
 from tightbound.commands.beside import ours
 from tightbound.errors import RunError
-from tightbound.recipes.agreement import at_least_samples, check_recipes, check_seeds, data_difference
+from tightbound.recipes.agreement import check_recipes, check_seeds, data_difference, with_fewest_samples
 from tightbound.recipes.published import Quantity
 
 MAIN = {"split": "test", "samples": 100, "images": 20, "seed": 0, "protocol": "binarized", "measure": "probability"}
@@ -85,7 +85,7 @@ def of_samples(samples, bound, **more):
 def test_seeds_of_different_k_are_brought_to_the_smaller_one():
     """The larger one has the bound of its curve there; what is known of all its weights alone is left open."""
     curve = [[1, -3.0], [10, -2.0], [50, -1.75]]
-    rows = at_least_samples([of_samples(50, -1.75, curve=curve, standard_error=0.1), of_samples(10, -2.5)])
+    rows = with_fewest_samples([of_samples(50, -1.75, curve=curve, standard_error=0.1), of_samples(10, -2.5)])
     first, second = (row["evaluations"][0] for row in rows)
     assert (first["samples"], first["log_likelihood"], first["elbo"]) == (10, -2.0, -3.0)
     assert first["curve"] == [[1, -3.0], [10, -2.0]]
@@ -97,9 +97,9 @@ def test_seeds_of_different_k_are_brought_to_the_smaller_one():
 
 def test_a_curve_without_that_k_leaves_the_row_as_it_is():
     rows = [of_samples(50, -1.75, curve=[[1, -3.0], [50, -1.75]]), of_samples(10, -2.5)]
-    assert at_least_samples(rows) == rows
+    assert with_fewest_samples(rows) == rows
     with pytest.raises(RunError, match=r"evaluation\.samples is 50 there and 10 here"):
-        check_seeds(at_least_samples(rows))
+        check_seeds(with_fewest_samples(rows))
 
 
 def test_a_seed_that_was_evaluated_further_is_compared_in_what_both_have():

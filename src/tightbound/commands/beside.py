@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tightbound.recipes.agreement import at_least_samples, check_seeds
+from tightbound.recipes.agreement import check_seeds, with_fewest_samples
 from tightbound.recipes.published import MOST_UNEVEN, Published, Quantity, find_ours, trusted_error
 from tightbound.recipes.recipe import Recipe
 from tightbound.recipes.seeds import Mean, error_of_mean, mean_over
@@ -29,7 +29,7 @@ def beside_lines(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
         recipe: with its ``published`` section.
         rows: the ``findings`` of its runs, one a seed.
     """
-    rows = at_least_samples(rows)
+    rows = with_fewest_samples(rows)
     published = [entry.quantity for entry in recipe.published]
     lines = [_HEAD, *(_line(entry.quantity, entry, rows) for entry in recipe.published)]
     lines += [_line(quantity, None, rows) for quantity in _measured(rows[0]) if quantity not in published]

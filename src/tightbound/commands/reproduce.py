@@ -12,7 +12,7 @@ from tightbound.commands.beside import beside_lines
 from tightbound.commands.console import say
 from tightbound.commands.jobs import check, check_data, finish, plan, write_command
 from tightbound.errors import RecipeError
-from tightbound.recipes.agreement import at_least_samples, check_seeds
+from tightbound.recipes.agreement import check_seeds, with_fewest_samples
 from tightbound.recipes.result_row import findings, result_row, write_row
 from tightbound.training import InterruptedTrainingError, was_launched
 
@@ -75,7 +75,7 @@ def reproduce(
             for job in listed:
                 run = finish(job)
                 found.append(findings(run))
-                check_seeds(at_least_samples(found))
+                check_seeds(with_fewest_samples(found))
                 if rows is not None:
                     say(f"wrote {write_row(result_row(run, job.command, commit=commit), rows)}")
             typer.echo("\n".join(beside_lines(listed[0].recipe, found)))

@@ -16,7 +16,7 @@ _PLACES = ("path", "in_memory")  # where the data were, which says nothing of wh
 Row = Mapping[str, Any]
 
 
-def at_least_samples(rows: Iterable[Row]) -> list[Row]:
+def with_fewest_samples(rows: Iterable[Row]) -> list[Row]:
     """The rows, each with its first evaluation at the smallest K among them, where its curve has that K.
 
     The curve's bound is the mean over groups of so many of all its draws. What is known of all weights alone is then
