@@ -260,7 +260,16 @@ def test_float32_models_are_evaluated_in_float32(linear_gaussian) -> None:
 def test_progress_counts_images(linear_gaussian) -> None:
     model, seen = linear_gaussian(), []
     importance(model, _images(model, 70), 5, chunk=64, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(32, 70), (64, 70), (70, 70)]
+    done = [item[0] for item in seen]
+    assert done == sorted(done)
+    assert {32, 64} <= {round(number, 9) for number in done}  # whole tiles
+    assert seen[-1] == (70, 70)
+
+
+def test_progress_counts_within_a_tile(linear_gaussian) -> None:
+    model, seen = linear_gaussian(), []
+    importance(model, _images(model, 2), 100, chunk=20, progress=lambda done, total: seen.append(done))
+    assert seen == pytest.approx([*np.arange(0.2, 2.01, 0.2), 2])
 
 
 def test_float32_is_not_rounded_while_it_is_evaluated(linear_gaussian, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from tightbound.core import Model
 from tightbound.evaluation.checks import check_counts, evaluating, refuse_bad_images
 from tightbound.evaluation.chunks import Plan, make_plan, probe_chunk, spans
 from tightbound.evaluation.diagnostics import curve_samples
+from tightbound.evaluation.meter import Meter
 from tightbound.evaluation.result import Estimate, summarize
 from tightbound.evaluation.shares import ALONE, Processes, in_order, most_images
 from tightbound.evaluation.source import Images, Source, measure_of
@@ -53,7 +54,7 @@ def importance(
             binary pixels on gray ones. That case is also found out here.
         log_volume: nats a pixel that turn a density on [0, 1] into the code length of the stored data; None asks the
             source (0 for a tensor). Not used for probabilities.
-        progress: called with images done and images in all.
+        progress: called with images done (a fraction while it goes on) and images in all.
         processes: that share the images, each with the same model, images and options. All get the whole estimate, on
             processors the same to the bit whatever their number.
 
@@ -77,17 +78,18 @@ def importance(
         most = most_images(images.num_images, images.device, processes)
         plan = make_plan(chunk, images.num_images, num_samples, most)
         totals = _Totals(num_samples, len(model.groups))
+        meter = Meter(progress, images.num_images, images.num_images * num_samples)
 
         def work(span: range, together: int) -> _Part:
             x = images.read(span)
-            tile = _draw_tile(model, x, span, num_samples, seed, plan)
+            # What this process draws stands for what all of them draw meanwhile.
+            tile = _draw_tile(model, x, span, num_samples, seed, plan, lambda n: meter.add(n * together / len(span)))
             return _reduce(tile, span, model.log_evidence(x) if exact else None, images.gray)
 
-        for span, part in in_order(processes, list(spans(0, images.num_images, plan.images_per_tile)), work):
+        for _, part in in_order(processes, list(spans(0, images.num_images, plan.images_per_tile)), work):
             totals.add(part)
             images.gray |= part.gray
-            if progress is not None:
-                progress(span.stop, images.num_images)
+        meter.finish()
     per_image = totals.per_image() | ({} if images.labels is None else {"label": images.labels.numpy()})
     measure = measure_of(model, images.gray or not is_likelihood)
     volume = images.log_volume if log_volume is None else log_volume
@@ -108,8 +110,10 @@ def importance(
     )
 
 
-def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int, plan: Plan) -> Tile:
-    """All K draws of one tile of images."""
+def _draw_tile(
+    model: Model, x: Tensor, span: range, num_samples: int, seed: int, plan: Plan, drawn: Callable[[int], None]
+) -> Tile:
+    """All K draws of one tile of images; ``drawn`` is called with the pairs of each call."""
     tile = Tile(num_samples, x, model.likelihood, model.groups)
     calls = [(rows, x[rows.start : rows.stop]) for rows in spans(0, len(x), plan.images_per_call)]
     encodings = [model.encode(images) for _, images in calls]
@@ -117,11 +121,12 @@ def _draw_tile(model: Model, x: Tensor, span: range, num_samples: int, seed: int
         number = block.start // NOISE_SAMPLE_BLOCK
         noise = EvaluationNoise(seed, span, number, model.noise_size, device=x.device, dtype=x.dtype)
         for samples in spans(block.start, block.stop, plan.samples_per_call):
-            drawn = noise.take(len(samples))
+            taken = noise.take(len(samples))
             for (rows, images), encoding in zip(calls, encodings, strict=True):
-                part = drawn[:, rows.start : rows.stop].contiguous()
+                part = taken[:, rows.start : rows.stop].contiguous()
                 # No name for the draw: it would be held while the next one is made.
                 tile.add(model.draw(images, len(samples), encoding=encoding, noise=part), samples, rows)
+                drawn(len(samples) * len(rows))
     return tile
 
 

@@ -19,13 +19,13 @@ class Meter:
 
     def tick(self, work: float) -> Callable[[], None]:
         """What to call when so much work more is done."""
+        return lambda: self.add(work)
 
-        def done() -> None:
-            self._done += work
-            if self._progress is not None:
-                self._progress(min(self._images * self._done / self._work, self._images), self._images)
-
-        return done
+    def add(self, work: float) -> None:
+        """So much more is done."""
+        self._done += work
+        if self._progress is not None:
+            self._progress(min(self._images * self._done / self._work, self._images), self._images)
 
     def finish(self) -> None:
         """All is done."""
