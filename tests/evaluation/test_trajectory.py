@@ -10,6 +10,10 @@ import torch
 from tests.laws.subjects import linear_gaussian, small_images, small_vae
 from tightbound.evaluation import trajectories
 from tightbound.numerics import generator_for
+from tightbound.recipes.build import build
+from tightbound.recipes.components import load_components
+from tightbound.recipes.facts import DataFacts
+from tightbound.recipes.recipe import load_recipe
 
 
 @pytest.mark.parametrize("name", ["hamiltonian, untempered", "hamiltonian, with iaf", "hamiltonian, over a flow"])
@@ -24,6 +28,19 @@ def test_the_posteriors_own_leads_to_its_sample(name: str) -> None:
         torch.testing.assert_close(model.latents_at(found.epsilon)[0][-1], z[0])
     assert torch.equal(found.energy_error[0], torch.zeros(3))
     torch.testing.assert_close(found.acceptance, (-found.energy_error[-1]).exp().clamp(max=1))
+
+
+def test_without_a_step_of_its_own_it_is_hamiltonian_monte_carlo() -> None:
+    """Flows over another Hamiltonian posterior follow the target too, but have no step to show."""
+    load_components()
+    flows = [{"kind": "iaf", "transform": "affine", "hidden": [8]}]
+    outer = {"steps": 0, "tempering": "none", "flows": flows, "base": {"kind": "hamiltonian", "steps": 2}}
+    sections = {"latent_dim": 2, "posterior": {"kind": "hamiltonian", **outer}, "likelihood": "bernoulli"}
+    model = build(load_recipe({"name": "steps", "model": sections}), DataFacts((1, 4, 4), "binary", 1)).model
+    assert "follows_target" in model.posterior.capabilities
+    found = trajectories(model, torch.rand(3, 1, 4, 4).round(), 4, index=[0, 1, 2])
+    assert not found.own
+    assert found.epsilon.shape == (5, 3, 2)
 
 
 def test_energy_errors_are_differences_of_the_energy() -> None:

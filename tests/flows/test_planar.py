@@ -75,6 +75,20 @@ def test_shared_steps_are_one_step_repeated() -> None:
     torch.testing.assert_close(log_det, total)
 
 
+def test_steps_of_their_own_are_different_steps_in_order() -> None:
+    apart, once = Planar(2, 4, repeat=3), Planar(2, 4)
+    assert len(set(apart.head.bias.tolist())) == 27
+    z, features = torch.randn(5, 3, 4), torch.randn(3, 2)
+    y, log_det = apart(z, features)
+    total = torch.zeros(5, 3)
+    for weight, bias in zip(apart.head.weight.chunk(3), apart.head.bias.chunk(3), strict=True):
+        once.load_state_dict({"head.weight": weight, "head.bias": bias})
+        z, change = once(z, features)
+        total = total + change
+    torch.testing.assert_close(y, z)
+    torch.testing.assert_close(log_det, total)
+
+
 def test_not_amortized_has_one_set_for_all_images() -> None:
     flow = Planar(7, 4, amortized=False)
     assert sum(p.numel() for p in flow.parameters()) == 2 * 4 + 1

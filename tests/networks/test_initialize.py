@@ -54,6 +54,18 @@ def outputs_of(model: Model, draw: Callable[[], object]) -> list[tuple[nn.Module
     return list(seen.items())
 
 
+@pytest.mark.parametrize("start", ["identity", "random"])
+def test_a_warp_starts_as_it_was_told(start: str) -> None:
+    decoder = {"kind": "spatial_transformer", "warp": "translation", "start": start, "decoder": MODELS["mlp"]}
+    model = model_of(MODELS["mlp"], decoder=decoder)
+    to_warp, inner = model.decoder.to_warp, model.decoder.decoder
+    before = [parameter.clone() for parameter in (*to_warp.parameters(), *inner.parameters())]
+    initialize_from_data(model, *batch(model))
+    same = [torch.equal(*pair) for pair in zip((*to_warp.parameters(), *inner.parameters()), before, strict=True)]
+    assert all(same[:2])
+    assert not any(same[2:])
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("head", ["none", "weight"])
 def test_every_affine_output_has_mean_zero_and_the_target_standard_deviation(name: str, head: str) -> None:

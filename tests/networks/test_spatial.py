@@ -262,5 +262,10 @@ def test_probabilities_are_warped_where_parameters_are_logits(likelihood: str) -
     model({}, likelihood)
     with pytest.raises(RecipeError, match=r"probabilities are warped where the likelihood's parameters are their logi"):
         model({}, likelihood, applied_to="probabilities")
+    inner = {"warp": "translation", "applied_to": "probabilities"}
+    nested = {"decoder": Factory("decoder", "spatial_transformer", inner)}
+    with pytest.raises(RecipeError, match=r"probabilities are warped where the likelihood's parameters are their logi"):
+        model({}, likelihood, **nested)
     for known in ("bernoulli", "binomial"):
         model({}, known, applied_to="probabilities")
+        model({}, known, **nested)

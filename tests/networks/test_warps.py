@@ -35,17 +35,22 @@ def test_pixels_on_control_points_are_read_where_these_are_moved() -> None:
     torch.testing.assert_close(moved, control_points(3) + theta.reshape(2, 9).T, rtol=0, atol=1e-9)
 
 
-def test_a_spline_is_the_written_out_formula() -> None:
-    """Bookstein 1989: f = a_0 + a_1 x + a_2 y + Σ w U(r), U = r² log r², its weights orthogonal to affine maps."""
+@pytest.mark.parametrize("regularization", [0.0, 0.3])
+def test_a_spline_is_the_written_out_formula(regularization: float) -> None:
+    """Bookstein 1989: f = a_0 + a_1 x + a_2 y + Σ w U(r), U = r² log r², its weights orthogonal to affine maps.
+
+    Regularized, λ w is by how much f misses the values (Wahba 1990).
+    """
     control, points, values = control_points(3), torch.rand(4, 2) - 0.5, torch.randn(9)
     system = torch.zeros(12, 12)
     for i in range(9):
         for j in range(9):
             r2 = float((control[i] - control[j]).square().sum())
             system[i, j] = r2 * math.log(r2) if r2 else 0.0
+        system[i, i] = regularization
         system[i, 9:] = system[9:, i] = torch.tensor([1.0, *control[i].tolist()])
     solution = torch.linalg.inv(system) @ torch.cat((values, torch.zeros(3)))
-    for point, found in zip(points, interpolation(control, points) @ values, strict=True):
+    for point, found in zip(points, interpolation(control, points, regularization) @ values, strict=True):
         r2 = (control - point).square().sum(1)
         expected = solution[:9] @ (r2 * r2.log()) + solution[9] + solution[10:] @ point
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)

@@ -13,6 +13,7 @@ from tightbound.networks.whole import (
     double_as_one,
     double_as_one_backward,
     doubled,
+    gathered,
     read_as_one,
     read_as_one_backward,
     read_at,
@@ -47,6 +48,42 @@ def test_as_one_operation(whole: Operation, plain: Operation, subject: Callable[
         torch.autograd.grad(found, inputs, weights), torch.autograd.grad(expected, inputs, weights), strict=True
     ):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [(5, 4), (1, 4), (5, 1), (2, 2)])
+def test_gathered_pixels_are_what_pytorch_reads(size: tuple[int, int]) -> None:
+    """Inside, on the border and beyond it; where pixels are exactly met, and where maps have one row."""
+    torch.manual_seed(0)
+    maps = torch.randn(3, 2, *size, dtype=torch.float64, requires_grad=True)
+    places = torch.empty(3, 6, 7, 2, dtype=torch.float64).uniform_(-1.3, 1.3)
+    places[:, 0] = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    places.requires_grad_()
+    found, expected = gathered(maps, places), read_at(maps, places)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+    weights = torch.randn_like(expected)
+    ours, theirs = (torch.autograd.grad(value, (maps, places), weights) for value in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_gathered_pixels_can_be_differentiated_twice() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(2, 2, 4, 3, dtype=torch.float64, requires_grad=True)
+    places = torch.empty(2, 3, 2, 2, dtype=torch.float64).uniform_(-0.9, 0.9).requires_grad_()
+    assert torch.autograd.gradgradcheck(gathered, (maps, places))
+
+
+def test_a_slope_has_a_gradient_where_pytorch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Hamiltonian posteriors need it: the slope along places, and of it the gradient of the maps."""
+    monkeypatch.setattr("tightbound.networks.whole._HAS_SECOND_DERIVATIVE", False)
+    monkeypatch.setattr("tightbound.networks.whole.grid_sample", None)
+    torch.manual_seed(0)
+    maps = torch.randn(1, 1, 2, 3, dtype=torch.float64, requires_grad=True)
+    place = torch.tensor([[[[0.3, 0.2]]]], dtype=torch.float64)
+    slope = torch.func.grad(lambda point: read_at(maps, point).sum())(place)
+    (found,) = torch.autograd.grad(slope[..., 0].sum(), maps)
+    # Between columns 1 and 2, at 0.6 of the way down: d/dx is (right − left) for a half of the width, 1 pixel.
+    expected = torch.tensor([[0.0, -0.4, 0.4], [0.0, -0.6, 0.6]], dtype=torch.float64)
+    torch.testing.assert_close(found[0, 0], expected)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -337,24 +337,42 @@ def test_batch_statistics_in_the_potential_are_refused_when_built() -> None:
     build(recipe_of(encoder=batch), FACTS)
 
 
-class Dropping(Decoder):
-    """A plug-in with dropout."""
+class PlugIn(Decoder):
+    """With dropout, as a module or a function, or with batch statistics that it declares nowhere."""
 
-    def __init__(self, latent_dim: int, *, rate: float = 0.0) -> None:
+    def __init__(self, latent_dim: int, *, rate: float = 0.0, noise: float = 0.0, normalized: bool = False) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(latent_dim, 64), nn.Dropout(rate))
+        last = nn.BatchNorm1d(64) if normalized else nn.Dropout(rate)
+        self.layers, self.noise = nn.Sequential(nn.Linear(latent_dim, 64), last), noise
 
     def body(self, inputs: Tensor) -> Tensor:
-        return self.layers(inputs).view(-1, 1, 8, 8)
+        return nn.functional.dropout(self.layers(inputs), self.noise, self.training).view(-1, 1, 8, 8)
 
 
-def test_dropout_in_the_potential_is_refused_when_built(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": 0.1}, "model.decoder: dropout makes each step of a Hamiltonian posterior follow"),
+        ({"noise": 0.1}, "model.decoder: called twice at one z in training, it gave two results"),
+        ({"normalized": True}, "model.decoder: its batch statistics would make the slope of one image's"),
+    ],
+)
+@pytest.mark.parametrize("warped", [False, True])
+def test_plug_ins_that_are_no_potential_are_refused_when_built(
+    options: dict[str, Any], message: str, warped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decoder(**given: Any) -> dict[str, Any]:
+        inner = {"kind": "plug_in", **given}
+        return {"kind": "spatial_transformer", "warp": "translation", "decoder": inner} if warped else inner
+
     load_components()
     monkeypatch.setattr(registry, "_components", dict(registry._components))
-    registry.register("decoder", "dropping")(Dropping)
-    build(recipe_of(decoder="dropping"), FACTS)
-    with pytest.raises(RecipeError, match=r"model.decoder: dropout makes each step of a Hamiltonian posterior follow"):
-        build(recipe_of(decoder={"kind": "dropping", "rate": 0.1}), FACTS)
+    registry.register("decoder", "plug_in")(PlugIn)
+    before = torch.random.get_rng_state()
+    build(recipe_of(decoder=decoder()), FACTS)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(RecipeError, match=message):
+        build(recipe_of(decoder=decoder(**options)), FACTS)
 
 
 def test_a_prior_with_gradients_of_its_own_is_refused_when_built() -> None:

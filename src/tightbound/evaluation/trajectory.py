@@ -48,7 +48,8 @@ def trajectories(
 ) -> Trajectories:
     """One trajectory for each image, in eval mode.
 
-    A Hamiltonian posterior goes its own K steps and then through its flows, if it has any. From a sample of any other,
+    A Hamiltonian posterior goes its own K steps and then through its flows, if it has any; of one whose base is another
+    these are the outer steps alone. From a sample of any other, and of one that has flows and no step,
     Hamiltonian Monte Carlo in flat coordinates with unit mass takes ``num_steps`` steps, whose size was tuned for an
     acceptance of 0.65 by 60 transitions of these images.
 
@@ -64,7 +65,7 @@ def trajectories(
         encoding = model.encode(x)
         start = _normal(generators, model.noise_size, x)
         posterior: Any = getattr(model, "posterior", None)
-        if hasattr(posterior, "trajectory") and "follows_target" in posterior.capabilities:
+        if hasattr(posterior, "trajectory") and posterior.steps:
             return _own(model, posterior, x, encoding, start)
         (epsilon,) = model.epsilon_of(*model.draw(x, 1, encoding=encoding, noise=start).latents)
         return _monte_carlo(model, x, encoding, epsilon.unsqueeze(0), num_steps, generators)

@@ -234,7 +234,8 @@ def _check_pseudo_inputs(encoder: Encoder | None, posterior: Posterior) -> None:
 def _check_potential(decoder: nn.Module, prior: Prior, latent_dim: int) -> None:
     """Refuses parts of log p(x, z) that are no function of one image's z, or that no one can differentiate twice."""
     for name, part in (("decoder", decoder), ("prior", prior)):
-        if "batch_dependent" in getattr(part, "capabilities", ()):
+        declared = "batch_dependent" in getattr(part, "capabilities", ())
+        if declared or any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in part.modules()):
             raise RecipeError(
                 f"model.{name}: its batch statistics would make the slope of one image's log p(x, z) depend on all "
                 "others; a Hamiltonian posterior then keeps no volume",
@@ -245,8 +246,22 @@ def _check_potential(decoder: nn.Module, prior: Prior, latent_dim: int) -> None:
                 f"model.{name}: dropout makes each step of a Hamiltonian posterior follow another log p(x, z)",
                 hint="leave out dropout, or use another posterior",
             )
+    _check_same(decoder, latent_dim)
     if prior.pseudo_inputs is None:
         _check_slope(prior, latent_dim)
+
+
+def _check_same(decoder: nn.Module, latent_dim: int) -> None:
+    """Calls the decoder twice at one z, as a plug-in may have random numbers that no module of it tells of."""
+    z = torch.zeros(1, latent_dim)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        first, second = decoder(z), decoder(z)
+    if not torch.equal(first.nan_to_num(), second.nan_to_num()):
+        raise RecipeError(
+            "model.decoder: called twice at one z in training, it gave two results; a Hamiltonian posterior follows "
+            "one log p(x, z)",
+            hint="leave out what is random or counts its calls, or use another posterior",
+        )
 
 
 def _check_slope(prior: Prior, latent_dim: int) -> None:

@@ -23,7 +23,8 @@ def check_warp(decoder: Decoder, posterior: Posterior, likelihood: Likelihood) -
                 f"warp {decoder.warp!r} has the last {decoder.where_dim}",
                 hint=f"use model.posterior.bounded_units={decoder.where_dim}, or model.posterior.mean_bound=none",
             )
-    if decoder.applied_to == "probabilities" and not likelihood.takes_logits:
+    warps = [part for part in decoder.modules() if isinstance(part, SpatialTransformer)]
+    if any(warp.applied_to == "probabilities" for warp in warps) and not likelihood.takes_logits:
         raise RecipeError(
             "model.decoder.applied_to: probabilities are warped where the likelihood's parameters are their logits "
             "(bernoulli, binomial); here they are not",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tightbound.core import Model
 from tightbound.networks.affine import AffineLayer, affine_layers, is_weight_normalized, output_axis, scale_outputs
+from tightbound.networks.spatial import SpatialTransformer
 
 # A standard deviation below this part of the size of a layer's outputs is rounding, no signal to be scaled up.
 _ROUNDING = 1e-5
@@ -31,7 +32,8 @@ def initialize_from_data(
     posterior near N(0, I) and the likelihood near uniform. A layer without bias, as before a normalization or of a
     masked network's context, is scaled only and keeps a mean; a channel that is constant on the batch, as one that sees
     nothing or whose weights are zeros, is left alone. The weights are not drawn anew, as only their directions matter
-    here. Batch statistics are as before: the first training step, on the same batch, would count it a second time.
+    here. What a warp starts with says how far it moves pixels, and stays. Batch statistics are as before: the first
+    training step, on the same batch, would count it a second time.
 
     Args:
         model: freshly built; changed in place.
@@ -49,7 +51,8 @@ def initialize_from_data(
         done.add(layer)
         return _initialize(layer, outputs, target)
 
-    layers = affine_layers(model)
+    warps = [part.to_warp for part in model.modules() if isinstance(part, SpatialTransformer)]
+    layers = [layer for layer in affine_layers(model) if layer not in warps]
     if only_weight_normalized:
         layers = [layer for layer in layers if is_weight_normalized(layer)]
     handles = [layer.register_forward_hook(hook) for layer in layers]

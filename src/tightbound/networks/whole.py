@@ -17,7 +17,11 @@ from torch.nn.functional import grid_sample, interpolate
 
 def read_at(maps: Float[Tensor, "N P H W"], places: Float[Tensor, "N h w 2"]) -> Float[Tensor, "N P h w"]:
     """Maps at (x, y), from −1 to 1 between the centers of the outermost pixels: bilinear, the border's value beyond."""
-    return read_as_one(maps, places) if _in_compiled_code(maps) else _read_at(maps, places)
+    if _in_compiled_code(maps):
+        return read_as_one(maps, places)
+    if torch._C._are_functorch_transforms_active() and not _HAS_SECOND_DERIVATIVE:
+        return gathered(maps, places)
+    return _read_at(maps, places)
 
 
 def doubled(maps: Float[Tensor, "N P H W"]) -> Float[Tensor, "N P 2H 2W"]:
@@ -35,8 +39,50 @@ def _read_at(maps: Tensor, places: Tensor) -> Tensor:
     return grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=True)
 
 
+def gathered(maps: Float[Tensor, "N P H W"], places: Float[Tensor, "N h w 2"]) -> Float[Tensor, "N P h w"]:
+    """``read_at`` as sums and products of the four pixels around each place, which has derivatives of every order."""
+    height, width = maps.shape[-2:]
+    (left, right, x), (top, bottom, y) = _between(places[..., 0], width), _between(places[..., 1], height)
+    flat = maps.flatten(2)
+
+    def pixels(row: Tensor, column: Tensor) -> Tensor:
+        index = (row * width + column).flatten(1).unsqueeze(1).expand(-1, flat.shape[1], -1)
+        return flat.gather(2, index).unflatten(2, row.shape[1:])
+
+    x, y = x.unsqueeze(1), y.unsqueeze(1)
+    above = (1 - x) * pixels(top, left) + x * pixels(top, right)
+    below = (1 - x) * pixels(bottom, left) + x * pixels(bottom, right)
+    return (1 - y) * above + y * below
+
+
+def _between(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels before and after a place along an axis, and the part of the way from one to the other."""
+    end = size - 1
+    position = (place + 1) / 2 * end
+    # On the border and beyond, a place has no derivative, as in PyTorch.
+    inside = (position > 0) & (position < end)
+    position = torch.where(inside, position, position.detach().clamp(0, end))
+    before = position.detach().floor().clamp(max=max(end - 1, 0))
+    return before.long(), (before + 1).clamp(max=end).long(), position - before
+
+
+def _has_second_derivative() -> bool:
+    """Whether this PyTorch can differentiate its sampler twice; until 2026 none could."""
+    maps, places = (torch.zeros(1, 1, 2, 2, requires_grad=True, device="cpu") for _ in range(2))
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(_read_at(maps, places).sum(), places, create_graph=True)
+        try:
+            torch.autograd.grad(slope.sum(), maps)
+        except RuntimeError:
+            return False
+    return True
+
+
 def _doubled(maps: Tensor) -> Tensor:
     return interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+_HAS_SECOND_DERIVATIVE = _has_second_derivative()
 
 
 @library.custom_op("tightbound::read_at", mutates_args=())

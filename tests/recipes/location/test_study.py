@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -169,6 +172,62 @@ def test_what_is_asked_for() -> None:
     assert protocol_of(Cell("published", "mean-field", 25), some) == Protocol(2000, 1e-4)
     assert protocol_of(Cell("published", "iaf", 25), some) == Protocol()
     assert protocol_of(Cell("published", "planar-1", 25), read_study(["protocol=published"])) == Protocol(2000, 1e-4)
+
+
+@pytest.mark.parametrize("dimension", [25, 300, 400])
+def test_published_protocols_are_the_notebooks(dimension: int) -> None:
+    """2,000 passes, clipped at 10⁻⁴ below d = 400; not the IAF, nor without tempering, nor where mean field went on."""
+    settings = read_study(["protocol=published"])
+    clip = 1e-4 if dimension < 400 else None
+    for method in ("hamiltonian-1", "hamiltonian-10", "planar-1", "planar-30-shared"):
+        assert protocol_of(Cell("published", method, dimension), settings) == Protocol(2000, clip)
+    for method in ("iaf", "untempered-1", "untempered-10"):
+        assert protocol_of(Cell("published", method, dimension), settings) == Protocol(2000, None)
+    passes = {25: 2000, 300: 4000, 400: 5000}[dimension]
+    wanted = Protocol(passes, clip if passes == 2000 else None)
+    assert protocol_of(Cell("published", "mean-field", dimension), settings) == wanted
+    for method in METHODS:
+        assert protocol_of(Cell("bound", method, dimension), settings) == Protocol()
+
+
+def test_methods_are_the_published_ones() -> None:
+    def options(method: str) -> Mapping[str, Any]:
+        return METHODS[method].make(25).options
+
+    for method in METHODS:
+        kind, _, steps = method.partition("-")
+        if kind in ("hamiltonian", "untempered"):
+            posterior = GaussianLocation((1, 9, 3), posterior=METHODS[method].make(3)).posterior
+            assert posterior.steps == int(steps)
+            torch.testing.assert_close(posterior.step_sizes, torch.full((3,), 0.005))
+            assert posterior.max_step_size == 0.5
+            start = 1.0 if posterior.log_alphas is None else posterior.log_alphas.sum().neg().exp().item()
+            assert start == pytest.approx(5.0 if kind == "hamiltonian" else 1.0)  # 1/√β_0
+    (iaf,) = options("iaf")["flows"]
+    assert iaf.options["hidden"] == (125,)
+    repeats = {"planar-1": (1, True), "planar-30-shared": (30, True), "planar-30": (30, False)}
+    for method, (repeat, shared) in repeats.items():
+        (flow,) = options(method)["flows"]
+        assert (flow.options["repeat"], flow.options["shared"]) == (repeat, shared)
+    assert {name for name, method in METHODS.items() if method.missing_half} == {"iaf", *repeats}
+    assert {name for name, method in METHODS.items() if not method.published} == {"planar-30"}
+
+
+# d = 25, the mean over three data sets, published.
+PUBLISHED = {"iaf": 1.1415, "planar-30-shared": 14.971, "untempered-10": 12.581}
+
+
+def test_recorded_errors_are_the_published_ones() -> None:
+    """Of σ against the truth, within 5 %, as published with the missing halves; and of the right bound."""
+    text = (Path(__file__).parents[3] / "docs" / "results" / "gaussian-location" / "25.json").read_text()
+    found = {(row["table"], row["method"]): mean(row["truth"]["scale"]) for row in json.loads(text)}
+    for method, error in PUBLISHED.items():
+        assert found["published", method] == pytest.approx(error, rel=0.05)
+    assert found["bound", "untempered-10"] == pytest.approx(PUBLISHED["untempered-10"], rel=0.05)
+    noise = truth(25)[1].square().sum().item() / 20_000
+    deviation = (2 * truth(25)[1].pow(4).sum() / 3).sqrt().item() / 20_000  # of the mean over three data sets
+    for method in ("mean-field", "iaf"):
+        assert found["bound", method] == pytest.approx(noise, abs=4 * deviation)
 
 
 @pytest.mark.parametrize(
