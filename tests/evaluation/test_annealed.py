@@ -121,10 +121,11 @@ def test_no_two_parts_of_an_evaluation_share_random_numbers(monkeypatch: pytest.
     model = affine(3, side=2, noise=1.0)
     bidirectional(model, _images(model, 40), 2, QUICK, simulated=40)
     purposes = {key[1] for key in asked}
-    assert len(purposes) == 7
-    tiled = purposes - {"annealing pilot", "annealing pilot images", "annealing forecast"}
+    assert len(purposes) == 8
+    timed = {"annealing forecast", "annealing forecast, pilot"}
+    tiled = purposes - {"annealing pilot", "annealing pilot images"} - timed
     assert {key[1:] for key in asked if key[1] in tiled} == {(purpose, tile) for purpose in tiled for tile in (0, 1)}
-    assert len(set(seeds)) == len(seeds) == 2 * len(tiled) + 2 + 1  # the forecast has one tile
+    assert len(set(seeds)) == len(seeds) == 2 * len(tiled) + 2 + len(timed)  # of one tile each
     x, epsilon = simulated_images(model, range(64), 0)
     assert (epsilon[:32] != epsilon[32:]).all()
     assert (x[:32] != x[32:]).all()

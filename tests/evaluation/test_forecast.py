@@ -19,15 +19,15 @@ PILOT = 32 * 4 * (32 + 4 * 63)  # transitions of all its chains
 
 
 class _Clock:
-    """A second passes for every chain of every image that a decoder sees."""
+    """A second passes for every chain of every image that a decoder sees, and some for each call."""
 
-    def __init__(self, model, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.calls = 0.0, []
+    def __init__(self, model, monkeypatch: pytest.MonkeyPatch, *, of_a_call: int = 0) -> None:
+        self.now, self.calls, self.of_a_call = 0.0, [], of_a_call
         monkeypatch.setattr(time, "perf_counter", lambda: self.now)
         model.decoder.register_forward_hook(lambda *call: self.tick(len(call[2])))
 
     def tick(self, rows: int) -> None:
-        self.now += rows
+        self.now += rows + self.of_a_call
         self.calls.append(rows)
 
 
@@ -53,11 +53,12 @@ def test_the_time_is_that_of_all_gradients() -> None:
     assert Forecast(10, 5, Annealing(temperatures=2), 1.0).gradients == 50 + 128 + PILOT * 10
 
 
-@pytest.mark.parametrize(("chunk", "calls"), [(1000, [15, 15, 15, 15, 15, 15]), (7, [6] * 6), (2, [2] * 6)])
+@pytest.mark.parametrize(("chunk", "calls"), [(1000, [15] * 6 + [128] * 6), (7, [6] * 6), (2, [2] * 6)])
 def test_one_transition_is_timed_of_as_many_chains_as_go_together(model, monkeypatch, chunk, calls) -> None:
     """3 images of 5 chains: a beginning, a transition of one step to warm up, and one of 4 steps, which takes the time.
 
-    With a chunk of 7 two chains of each image go together, with one of 2 one chain of two images.
+    Of the pilot's 32 images of 4 chains the same, as more than twice as many go together. With a chunk of 7 two chains
+    of each image go together, with one of 2 one chain of two images.
     """
     clock = _Clock(model, monkeypatch)
     images = Images(model, small_images("bernoulli", 3), 0)
@@ -72,7 +73,7 @@ def test_what_is_predicted_is_kept_beside_what_it_took(model, monkeypatch) -> No
     clock, said = _Clock(model, monkeypatch), []
     x = small_images("bernoulli", 3)
     estimate = annealed(model, x, 5, Annealing(12, 2), chunk=1000, say=said.append)
-    timing, pilot_images = 15 * (1 + 1 + 2), 32
+    timing, pilot_images = (15 + 128) * (1 + 1 + 2), 32
     assert estimate.predicted_seconds == pytest.approx(15 * (1 + 10 * 2) + 128 + PILOT * 2)
     assert estimate.seconds == sum(clock.calls) == pytest.approx(estimate.predicted_seconds + timing + pilot_images)
     assert said == ["annealing 3 images × 5 chains × 12 temperatures × 2 leapfrog steps: about 20 h 19 min"]
@@ -80,6 +81,16 @@ def test_what_is_predicted_is_kept_beside_what_it_took(model, monkeypatch) -> No
     both = bidirectional(model, x, 5, Annealing(12, 2), chunk=1000, simulated=4, say=said.append)
     assert both.predicted_seconds == pytest.approx(estimate.predicted_seconds + 2 * 20 * (1 + 10 * 2))
     assert said[1].startswith("annealing 3 images (and 4 simulated, both ways) × 5 chains × 12 temperatures")
+
+
+def test_calls_that_cost_more_than_their_chains_are_foreseen(model, monkeypatch) -> None:
+    """A pilot of many chains a call is not foreseen as so many calls of a few."""
+    clock, x = _Clock(model, monkeypatch, of_a_call=1000), small_images("bernoulli", 1)
+    estimate = annealed(model, x, 2, Annealing(12, 2), chunk=1000, most_hours=None)
+    assert estimate.predicted_seconds is not None
+    timing, pilot_images = (2 + 128 + 2 * 1000) * (1 + 1 + 2), 32 + 1000
+    assert estimate.seconds == clock.now
+    assert clock.now == pytest.approx(estimate.predicted_seconds + timing + pilot_images)
 
 
 def test_what_would_take_too_long_is_refused_before_the_pilot(model, monkeypatch) -> None:
@@ -92,7 +103,7 @@ def test_what_would_take_too_long_is_refused_before_the_pilot(model, monkeypatch
         "the pilot alone takes about 20 h 14 min: lower leapfrog_steps; or allow more with most_hours (null for any "
         "time)"
     )
-    assert sum(clock.calls) == 15 * (1 + 1 + 2)
+    assert sum(clock.calls) == (15 + 128) * (1 + 1 + 2)
     forecast = Forecast(100, 16, Annealing(), 0.1, simulated=9)
     with pytest.raises(RecipeError, match="would take about") as refused:
         forecast.check(24)

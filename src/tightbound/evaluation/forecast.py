@@ -1,4 +1,4 @@
-"""How long annealing will take, told before it begins: one transition is timed, the rest is multiplication."""
+"""How long annealing will take, told before it begins: a transition or two are timed, the rest is multiplication."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from tightbound.core import Model
 from tightbound.errors import RecipeError
@@ -36,6 +37,7 @@ class Forecast:
         processes: that share the images. The pilot is one's.
         one_by_one: of the images, a simulated one counted twice, those that are done one after the other, as the
             process with the most to do has it; None for all.
+        seconds_per_pilot_gradient: in the pilot, where more chains go together than of a few images; None: the same.
     """
 
     images: int
@@ -45,6 +47,7 @@ class Forecast:
     simulated: int = 0
     processes: int = 1
     one_by_one: int | None = None
+    seconds_per_pilot_gradient: float | None = None
 
     @property
     def gradients(self) -> int:
@@ -66,7 +69,12 @@ class Forecast:
     def seconds(self) -> float:
         """Until the last process is done."""
         images = self.images + 2 * self.simulated if self.one_by_one is None else self.one_by_one
-        return (self._gradients_of(images) + self._gradients_of_pilot) * self.seconds_per_gradient
+        return self._gradients_of(images) * self.seconds_per_gradient + self._seconds_of_pilot
+
+    @property
+    def _seconds_of_pilot(self) -> float:
+        each = self.seconds_per_pilot_gradient
+        return self._gradients_of_pilot * (self.seconds_per_gradient if each is None else each)
 
     @property
     def work(self) -> str:
@@ -90,7 +98,7 @@ class Forecast:
         """
         if most_hours is None or self.seconds <= 3600 * most_hours:
             return
-        of_pilot = self._gradients_of_pilot * self.seconds_per_gradient
+        of_pilot = self._seconds_of_pilot
         simulated = ", simulated" if self.simulated else ""
         lower = f"lower limit (images), samples (chains), temperatures{simulated} or leapfrog_steps"
         if of_pilot > 3600 * most_hours:  # which depends on none of the others
@@ -114,6 +122,8 @@ def foresee(
 ) -> Forecast:
     """Times one transition of as many chains as are evaluated together, after a shorter one that warms up.
 
+    Where in the pilot at least twice as many go together, one of it is timed too: of a few chains each costs more.
+
     Args:
         model: in eval mode, without gradients.
         images: to be evaluated.
@@ -131,19 +141,40 @@ def foresee(
     rows = cuts[0][0][:chunk]
     chains = min(num_samples, max(1, chunk // len(rows)))
     x = images.read(rows)
-    together = Chains(model, x, annealing.start, chains, chunk)
-    noise = ChainNoise(seed, "annealing forecast", rows, chains, x)
-    settings = Settings(_PATH, np.full(3, _STEP), annealing.leapfrog_steps, annealing.refresh, annealing.start)
-    together.begin(noise)
-    _transition(together, dataclasses.replace(settings, leapfrog_steps=1), noise)
-    seconds = processes.gather(lambda: _transition(together, settings, noise))[0]
-    per_gradient = seconds / (len(rows) * chains * annealing.leapfrog_steps)
+    options = (annealing, seed, chunk, processes)
+    per_gradient = _seconds_per_gradient(model, x, rows, chains, "annealing forecast", *options)
+    of_pilot = None
+    if 2 * len(rows) * chains <= min(chunk, pilot.IMAGES * pilot.CHAINS):
+        images_of_pilot = range(pilot.IMAGES)
+        x = x[:1].expand(len(images_of_pilot), *x.shape[1:])
+        of_pilot = _seconds_per_gradient(model, x, images_of_pilot, pilot.CHAINS, "annealing forecast, pilot", *options)
     forward, both_ways = (longest_share(processes, cut) for cut in cuts)
     return Forecast(
         *(images.num_images, num_samples, annealing, per_gradient, simulated),
         processes=processes.world_size,
         one_by_one=forward + 2 * both_ways,
+        seconds_per_pilot_gradient=of_pilot,
     )
+
+
+def _seconds_per_gradient(
+    model: Model,
+    x: Tensor,
+    rows: range,
+    num_chains: int,
+    purpose: str,
+    annealing: Annealing,
+    seed: int,
+    chunk: int,
+    processes: Processes,
+) -> float:
+    chains = Chains(model, x, annealing.start, num_chains, chunk)
+    noise = ChainNoise(seed, purpose, rows, num_chains, x)
+    settings = Settings(_PATH, np.full(3, _STEP), annealing.leapfrog_steps, annealing.refresh, annealing.start)
+    chains.begin(noise)
+    _transition(chains, dataclasses.replace(settings, leapfrog_steps=1), noise)
+    seconds = processes.gather(lambda: _transition(chains, settings, noise))[0]
+    return seconds / (len(rows) * num_chains * annealing.leapfrog_steps)
 
 
 def _transition(chains: Chains, settings: Settings, noise: ChainNoise) -> float:

@@ -68,7 +68,7 @@ METHODS: Mapping[str, Method] = {
     "iaf": Method(
         "IAF",
         _iaf,
-        lambda d: min(0.01, 0.8 / d),
+        lambda d: min(0.01, max(0.004, 0.8 / d)),
         location="posterior.flow.steps.0.steps.0.network.output.bias",
         missing_half=True,
     ),
