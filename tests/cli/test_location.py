@@ -48,6 +48,13 @@ def test_what_is_there_is_used_again(tightbound, tmp_path: Path) -> None:
     assert "3 of 4 cells are there already\n4 of 4, bound-mean-field-3: " in second.stderr
     assert json.loads((tmp_path / "rows/gaussian-location/3.json").read_text())[0]["updates"] == 7
 
+    alone = [argument.replace("mean-field,planar-1", "mean-field") for argument in ASKED]
+    third = tightbound("reproduce", "gaussian-location", *alone, "--runs", tmp_path / "apart", *where[2:])
+    assert third.exit_code == 0, third.stderr
+    rows = json.loads((tmp_path / "rows/gaussian-location/3.json").read_text())
+    assert [row["method"] for row in rows] == ["planar-1", "mean-field"] * 2
+    assert ["planar" in row["command"] for row in rows] == [True, False] * 2
+
     other = tightbound("reproduce", "gaussian-location", *ASKED, "rows=301", *where)
     assert other.exit_code == 1
     assert "was run with rows = 300; asked for is 301" in other.stderr

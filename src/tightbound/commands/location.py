@@ -36,7 +36,8 @@ def reproduce_location(arguments: Sequence[str], runs: Path, rows: Path | None, 
     Args:
         arguments: ``key=value`` of ``StudySettings``, such as ``dimensions=25``.
         runs: where the folder ``gaussian-location`` is, or will be.
-        rows: where the rows of each dimension are written, ``gaussian-location/<d>.json``; None for nowhere.
+        rows: where the rows of each dimension are written, ``gaussian-location/<d>.json``, beside those of cells that
+            were not asked for; None for nowhere.
         commit: of the source, where that is not known.
 
     Raises:
@@ -60,7 +61,7 @@ def reproduce_location(arguments: Sequence[str], runs: Path, rows: Path | None, 
     if rows is not None:
         for dimension in settings.dimensions:
             path = rows / NAME / f"{dimension}.json"
-            of_it = [row for row in found if row["dimension"] == dimension]
+            of_it = _beside_others(path, [row for row in found if row["dimension"] == dimension])
             write_text(
                 path, json.dumps(of_it, ensure_ascii=False, indent=None).replace('}, {"study"', '},\n{"study"') + "\n"
             )
@@ -80,6 +81,19 @@ def read_study(arguments: Sequence[str]) -> StudySettings:
         listed = key in ("dimensions", "methods", "tables") and not value.startswith("[")
         given[key] = yaml.safe_load(f"[{value}]" if listed else value)
     return read_settings("", StudySettings, given)
+
+
+def _beside_others(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These rows and those of the file's other methods and tables, which stay, in the study's order."""
+
+    def key(row: dict[str, Any]) -> tuple[str, str]:
+        return row["table"], row["method"]
+
+    new = {key(row): row for row in rows}
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    joined = {key(row): row for row in old} | new
+    order = dict.fromkeys((cell.table, cell.method) for cell in cells(StudySettings()))
+    return sorted(joined.values(), key=lambda row: list(order).index(key(row)))
 
 
 def _run_all(missing: Sequence[Cell], settings: StudySettings) -> Iterator[tuple[Cell, dict[str, Any]]]:
