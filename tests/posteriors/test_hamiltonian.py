@@ -343,7 +343,7 @@ class PlugIn(Decoder):
     def __init__(self, latent_dim: int, *, rate: float = 0.0, noise: float = 0.0, normalized: bool = False) -> None:
         super().__init__()
         last = nn.BatchNorm1d(64) if normalized else nn.Dropout(rate)
-        self.layers, self.noise = nn.Sequential(nn.Linear(latent_dim, 64), last), noise
+        self.layers, self.noise = nn.Sequential(nn.Linear(latent_dim, 64, bias=False), last), noise
 
     def body(self, inputs: Tensor) -> Tensor:
         return nn.functional.dropout(self.layers(inputs), self.noise, self.training).view(-1, 1, 8, 8)

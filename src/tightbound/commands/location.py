@@ -92,8 +92,9 @@ def _beside_others(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any
     new = {key(row): row for row in rows}
     old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     joined = {key(row): row for row in old} | new
-    order = dict.fromkeys((cell.table, cell.method) for cell in cells(StudySettings()))
-    return sorted(joined.values(), key=lambda row: list(order).index(key(row)))
+    order = list(dict.fromkeys((cell.table, cell.method) for cell in cells(StudySettings())))
+    gone = [name for name in joined if name not in order]  # methods of an older study come last
+    return sorted(joined.values(), key=lambda row: [*order, *gone].index(key(row)))
 
 
 def _run_all(missing: Sequence[Cell], settings: StudySettings) -> Iterator[tuple[Cell, dict[str, Any]]]:

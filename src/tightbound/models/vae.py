@@ -253,8 +253,8 @@ def _check_potential(decoder: nn.Module, prior: Prior, latent_dim: int) -> None:
 
 def _check_same(decoder: nn.Module, latent_dim: int) -> None:
     """Calls the decoder twice at one z, as a plug-in may have random numbers that no module of it tells of."""
-    z = torch.zeros(1, latent_dim)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
+        z = torch.randn(1, latent_dim)  # not 0, where nothing may be left to be dropped
         first, second = decoder(z), decoder(z)
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
         raise RecipeError(

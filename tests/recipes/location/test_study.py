@@ -205,6 +205,7 @@ def test_methods_are_the_published_ones() -> None:
             assert start == pytest.approx(5.0 if kind == "hamiltonian" else 1.0)  # 1/√β_0
     (iaf,) = options("iaf")["flows"]
     assert iaf.options["hidden"] == (125,)
+    assert [METHODS["iaf"].rate(d) for d in (25, 100, 200, 400)] == [0.01, 0.008, 0.004, 0.004]
     repeats = {"planar-1": (1, True), "planar-30-shared": (30, True), "planar-30": (30, False)}
     for method, (repeat, shared) in repeats.items():
         (flow,) = options(method)["flows"]
