@@ -23,7 +23,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from tightbound.errors import RecipeError
 
 WIRING = ("image_shape", "latent_dim", "feature_dim", "out_channels")
-CAPABILITIES = frozenset({"stop_density", "gaussian", "inverse", "factorized", "batch_dependent", "follows_target"})
+CAPABILITIES = frozenset(
+    {"stop_density", "gaussian", "inverse", "factorized", "batch_dependent", "follows_target", "starts_by_data"}
+)
 
 T = TypeVar("T", bound=Callable[..., Any])
 

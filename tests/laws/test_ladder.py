@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
-from tests.laws.ladders import linear_ladder, small_ladder
-from tests.laws.laws import bounds_are_ordered, contract_by_quadrature, contract_by_sampling, evidence_on_grid
+from tests.laws.ladders import LinearLadder, linear_ladder, small_ladder
+from tests.laws.laws import (
+    bounds_are_ordered,
+    contract_by_quadrature,
+    contract_by_sampling,
+    evidence_on_grid,
+    sampled_ratios,
+)
 from tests.laws.subjects import small_images
 from tightbound.evaluation import pareto_k
 from tightbound.registry import Factory
@@ -62,31 +69,57 @@ def test_linear_gaussian_ladders_against_their_closed_form(layers: int) -> None:
     contract_by_quadrature(model, x, points=POINTS[layers])
 
 
-@pytest.mark.parametrize(
-    ("shape", "channels", "downsample"), [((1, 8, 8), (2, 3), (0, 1)), ((1, 6, 5), (2, 2, 4), (0, 0, 1))]
-)
+def sampled_ladder(
+    shape: tuple[int, int, int], channels: tuple[int, ...], downsample: tuple[int, ...]
+) -> tuple[LinearLadder, torch.Tensor]:
+    """Every layer's q is off its p along what the image says of the layer, so that none of their ratios can be left out.
+
+    Log-scales of q are 2.2 above those of p before the two are multiplied, means a quarter of a standard deviation away;
+    the image says 0.15 of a squared standard deviation of the noise about all latents together.
+    """
+    model = linear_ladder(
+        shape, latent_channels=channels, downsample=downsample, merge="precision", skip=False, noise=3.0, spread=0.05
+    )
+    top = model.num_layers - 1
+    with torch.no_grad():
+        model.output.convolution.weight *= 0.15**0.5 * 3.0 / model.affine()[0].norm()
+        along = model.affine()[0].sum(0)
+        for layer, network in enumerate(model.inference):
+            group, bias = model.groups[top - layer], network.convolution.bias
+            network.convolution.weight *= 0.02
+            mean, log_scale = bias.chunk(2)
+            sign = along[group.slice].reshape(len(mean), -1).sum(1).sign()
+            wide = 2.2 if layer < top else 0.0  # the top is not multiplied by its prior
+            log_scale += wide
+            mean += 0.25 * (1 + math.exp(2 * wide) * (layer < top)) * sign / math.prod(group.shape) ** 0.5
+    x, _ = model.simulate(2, torch.Generator().manual_seed(1))
+    return model, x + 1.5
+
+
+SAMPLED = [((1, 4, 4), (2, 1, 4), (0, 0, 1)), ((1, 8, 8), (3, 4), (0, 1))]
+
+
+@pytest.mark.parametrize(("shape", "channels", "downsample"), SAMPLED, ids=["16", "64"])
 def test_mean_weight_is_the_evidence(
     shape: tuple[int, int, int], channels: tuple[int, ...], downsample: tuple[int, ...]
 ) -> None:
-    """44 and 44 latents, padded images: q is the prior, which a blurred image hardly changes."""
-    model = linear_ladder(
-        shape,
-        latent_channels=channels,
-        downsample=downsample,
-        merge="precision",
-        skip=False,
-        noise=3.0,
-        spread=0.05,
-    )
-    with torch.no_grad():
-        for layer, network in enumerate(model.inference):
-            network.convolution.weight *= 0.02
-            if layer < model.num_layers - 1:  # the top is not multiplied by its prior
-                network.convolution.bias[len(network.convolution.bias) // 2 :] += 2.0
-        # The image says a quarter of a squared standard deviation of the noise about the latents in all.
-        model.output.convolution.weight *= 0.25**0.5 * 3.0 / model.affine()[0].norm()
-    x, _ = model.simulate(2, torch.Generator().manual_seed(1))
+    """Of 16 latents in three layers, and of 64 in two; a layer that is left out of the weight shows, whichever it is."""
+    model, x = sampled_ladder(shape, channels, downsample)
+    assert model.noise_size in (16, 64)
     contract_by_sampling(model, x, pareto_k, num_samples=100_000)
+    draw = model.draw
+    for dropped in range(model.num_layers):
+
+        def wrong(*args: Any, left_out: int = dropped, **options: Any) -> Any:
+            drawn = draw(*args, **options)
+            ratios = [0 * ratio if layer == left_out else ratio for layer, ratio in enumerate(drawn.log_ratio)]
+            object.__setattr__(drawn, "log_ratio", tuple(ratios))
+            return drawn
+
+        model.draw = wrong  # pyright: ignore[reportAttributeAccessIssue]
+        ratios = sampled_ratios(model, x, 40_000)
+        deviation = ((ratios.mean(0) - 1).abs() / (ratios.std(0) / math.sqrt(len(ratios)))).max()
+        assert deviation > 4, f"without layer {model.num_layers - dropped} of the weight: {deviation:.1f} standard errors"
 
 
 def test_bounds_are_ordered_and_a_wrong_scale_would_show() -> None:

@@ -29,9 +29,12 @@ def closed_posterior(model: Model, encoding: Encoding) -> Gaussian | None:
 
 
 def closed_mean(model: Model, encoding: Encoding) -> Tensor | None:
-    """Its mean (B, D), or None."""
+    """Its mean (B, D), or that which the model itself has a ``closed_mean`` of; None where neither is known."""
     gaussian = closed_posterior(model, encoding)
-    return None if gaussian is None else gaussian.mean.expand(len(encoding.features), -1)
+    if gaussian is not None:
+        return gaussian.mean.expand(len(encoding.features), -1)
+    own: Callable[[Encoding], Tensor | None] | None = getattr(model, "closed_mean", None)
+    return None if own is None else own(encoding)
 
 
 @dataclass(frozen=True, eq=False)

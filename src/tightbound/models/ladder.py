@@ -101,6 +101,7 @@ class Ladder(Model):
         if downsample is None:
             downsample = _halvings(image_shape, len(latent_channels), initial_downscale)
         _check(latent_channels, downsample, blocks, kernel_size)
+        _check_padding(image_shape, downsample, initial_downscale)
         if (inner := inner_channels or channels) % groups:
             raise RecipeError(
                 f"model.groups: got {groups}; the blocks' convolutions have {inner} channels, no multiple of it",
@@ -147,7 +148,8 @@ class Ladder(Model):
         self.groups = tuple(_groups(reversed(shapes)))
         self.noise_size = self.groups[-1].slice.stop
         set_batch_norm(self, batch_norm_momentum, batch_norm_eps)
-        self.capabilities = style.style.capabilities | {"gaussian", "factorized"}
+        # Sums of many branches reach the log-scales, and nothing but their first weights says how large they are.
+        self.capabilities = style.style.capabilities | {"gaussian", "factorized", "starts_by_data"}
         # ``stop_density`` makes maps again: dropout would drop others, and batch statistics would move each time.
         if dropout == 0 and "batch_dependent" not in self.capabilities:
             self.capabilities |= {"stop_density"}
@@ -232,6 +234,11 @@ class Ladder(Model):
         assert q.scale is not None
         assert p.scale is not None
         return Gaussian(p.standardize(q.mean), q.scale / p.scale)
+
+    def closed_mean(self, encoding: Encoding) -> Float[Tensor, "B D"] | None:
+        """E[z | x] of a ladder of one layer, affine in whitened latents; None of deeper ones."""
+        whitened = self.base(encoding)
+        return None if whitened is None else self.latents_at(whitened.mean)[0].flatten(1)
 
     def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
         """z_L, …, z_1 (*rows, z, H, W)."""
@@ -484,4 +491,16 @@ def _check(latent_channels: tuple[int, ...], downsample: tuple[int, ...], blocks
     if kernel_size % 2 == 0:
         raise RecipeError(
             f"model.kernel_size: got {kernel_size}; an even kernel does not keep a map's size", hint="such as 3 or 5"
+        )
+
+
+def _check_padding(image_shape: tuple[int, int, int], downsample: tuple[int, ...], initial: bool) -> None:
+    """A map of one pixel is not halved again, as it would be of padding."""
+    halvings, most = int(initial) + sum(downsample), max((max(image_shape[1:]) - 1).bit_length(), 1)
+    if halvings > most:
+        asked = f"{list(downsample)}{' and model.initial_downscale' if initial else ''}"
+        raise RecipeError(
+            f"model.downsample: got {asked}, {halvings} halvings; images of {image_shape[1]} × {image_shape[2]} "
+            f"would be padded to multiples of {2**halvings:,} pixels",
+            hint=f"at most {most} in all",
         )

@@ -103,7 +103,9 @@ def _layers_to_initialize(settings: TrainingSettings, model: nn.Module) -> Layer
         case "data":
             return "all"
         case "auto":
-            return "weight_normalized" if _has_weight_norm(model) else None
+            if _has_weight_norm(model):
+                return "weight_normalized"
+            return "all" if "starts_by_data" in getattr(model, "capabilities", ()) else None
 
 
 def _has_weight_norm(model: nn.Module) -> bool:
