@@ -37,7 +37,7 @@ def check(result, status, message, hint=""):
     [
         (
             ["mnist-mpl"],
-            "unknown recipe 'mnist-mpl'; shipped: celeba64-ladder-20, cifar10-ladder-15",
+            "unknown recipe 'mnist-mpl'; shipped: celeba64-ladder-20, celeba64-ladder-4-hour, cifar10-ladder-15",
             "did you mean 'mnist-mlp'?",
         ),
         (["nowhere.yaml"], "no recipe file at nowhere.yaml", ""),

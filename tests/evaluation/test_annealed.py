@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.evaluation.linear_gaussian import SHAPE, LinearGaussian
+from tests.laws.ladders import linear_ladder
 from tests.laws.subjects import linear_gaussian as affine
 from tests.laws.subjects import small_images, small_vae
 from tightbound.errors import RecipeError, TightboundError
@@ -203,6 +204,21 @@ def test_the_bounds_hold_and_their_means_are_those_of_the_images() -> None:
     assert estimate.log_likelihood < estimate.exact + 4 * estimate.standard_error
     assert estimate.log_likelihood > estimate.exact - 0.3
     assert estimate.elbo is None
+
+
+@pytest.mark.usefixtures("short_pilot")
+def test_the_bounds_hold_on_a_ladder() -> None:
+    """Two layers, linear and Gaussian: log p(x) is known, and lies between the two means of the simulated images."""
+    options = {"merge": "linear", "skip": False, "noise": 0.8, "spread": 0.15}
+    model = linear_ladder((1, 2, 2), latent_channels=(2, 1), downsample=(0, 0), **options)
+    estimate = bidirectional(model, _images(model, 8), 8, Annealing(40, 3, start="prior"), simulated=32)
+    exact = model.log_evidence(simulated_images(model, range(32), 0)[0]).detach().numpy()
+    for name, sign in (("lower", 1), ("upper", -1)):
+        beyond = sign * (exact - np.array(estimate.simulated[name]))
+        error = beyond.std(ddof=1) / 32**0.5
+        assert -4 * error < beyond.mean() < 0.1
+    assert -4 * estimate.simulated_gap_error < estimate.simulated_gap < 0.1
+    assert estimate.log_likelihood == pytest.approx(estimate.exact, abs=0.1)
 
 
 @pytest.mark.usefixtures("short_pilot")

@@ -48,3 +48,14 @@ def test_a_closed_mean_takes_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = encode_images(model, Images(model, x, 0), chunk=10)
     assert (codes.mean_samples, codes.samples) == (0, ())
     torch.testing.assert_close(codes.means[0], expected)
+
+
+def test_a_ladder_of_one_layer_has_a_closed_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of its posterior at any draw; it takes no sample."""
+    model, x = small_ladder(1), _images(40)
+    with torch.no_grad():
+        ((q, _),) = model.draw(x, 1).densities  # pyright: ignore
+    monkeypatch.setattr(model, "draw", None)
+    codes = encode_images(model, Images(model, x, 0), chunk=10)
+    assert (codes.mean_samples, codes.samples) == (0, ())
+    torch.testing.assert_close(codes.means, (q.mean.reshape(40, -1),))

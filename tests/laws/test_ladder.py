@@ -72,10 +72,10 @@ def test_linear_gaussian_ladders_against_their_closed_form(layers: int) -> None:
 def sampled_ladder(
     shape: tuple[int, int, int], channels: tuple[int, ...], downsample: tuple[int, ...]
 ) -> tuple[LinearLadder, torch.Tensor]:
-    """Every layer's q is off its p along what the image says of the layer, so that none of their ratios can be left out.
+    """Every layer's q is off its p along what the image says of the layer: none of their ratios can be left out.
 
-    Log-scales of q are 2.2 above those of p before the two are multiplied, means a quarter of a standard deviation away;
-    the image says 0.15 of a squared standard deviation of the noise about all latents together.
+    Log-scales of q are 2.2 above those of p before the two are multiplied, means a quarter of a standard deviation
+    away; the image says 0.15 of a squared standard deviation of the noise about all latents together.
     """
     model = linear_ladder(
         shape, latent_channels=channels, downsample=downsample, merge="precision", skip=False, noise=3.0, spread=0.05
@@ -103,7 +103,7 @@ SAMPLED = [((1, 4, 4), (2, 1, 4), (0, 0, 1)), ((1, 8, 8), (3, 4), (0, 1))]
 def test_mean_weight_is_the_evidence(
     shape: tuple[int, int, int], channels: tuple[int, ...], downsample: tuple[int, ...]
 ) -> None:
-    """Of 16 latents in three layers, and of 64 in two; a layer that is left out of the weight shows, whichever it is."""
+    """Of 16 latents in three layers, and of 64 in two; a layer that is left out of the weight shows, whichever."""
     model, x = sampled_ladder(shape, channels, downsample)
     assert model.noise_size in (16, 64)
     contract_by_sampling(model, x, pareto_k, num_samples=100_000)
@@ -119,7 +119,9 @@ def test_mean_weight_is_the_evidence(
         model.draw = wrong  # pyright: ignore[reportAttributeAccessIssue]
         ratios = sampled_ratios(model, x, 40_000)
         deviation = ((ratios.mean(0) - 1).abs() / (ratios.std(0) / math.sqrt(len(ratios)))).max()
-        assert deviation > 4, f"without layer {model.num_layers - dropped} of the weight: {deviation:.1f} standard errors"
+        assert deviation > 4, (
+            f"without layer {model.num_layers - dropped} of the weight: {deviation:.1f} standard errors"
+        )
 
 
 def test_bounds_are_ordered_and_a_wrong_scale_would_show() -> None:

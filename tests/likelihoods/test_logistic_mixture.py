@@ -35,9 +35,10 @@ def test_probabilities_of_all_colors_sum_to_one(levels: int, channels: int, coup
     torch.testing.assert_close(total, torch.zeros(20), rtol=0, atol=1e-12)
 
 
-def test_eight_bits_sum_to_one_by_monte_carlo() -> None:
+@pytest.mark.parametrize("coupled", [True, False])
+def test_eight_bits_sum_to_one_by_monte_carlo(coupled: bool) -> None:
     """Σ P = E[P/q] with q half on the two ends of each channel, which hold its tails, and else uniform."""
-    likelihood = DiscretizedLogisticMixture(RGB, components=2, scale=0.5)
+    likelihood = DiscretizedLogisticMixture(RGB, components=2, coupled=coupled, scale=0.5)
     params = 0.3 * torch.randn(1, likelihood.out_channels, 1, 1)
     ends, inner = torch.randint(0, 2, (200_000, *RGB)) * 255, torch.randint(1, 255, (200_000, *RGB))
     x = torch.where(torch.rand(200_000, *RGB) < 0.5, ends, inner) / 255
@@ -93,6 +94,17 @@ def test_moments_under_coupling_where_no_tail_reaches_an_end() -> None:
     assert ((drawn.mean(0) - likelihood.mean(params)).abs() < 4 * error + 0.1 / 255).all()
     torch.testing.assert_close(likelihood.std(params), drawn.std(0), rtol=0.02, atol=0)
     assert ((likelihood.quick_mean(params) - likelihood.mean(params)).abs() < 0.5 / 255).all()
+
+
+def test_moments_under_coupling_where_tails_reach_the_ends() -> None:
+    """As far off as the docstring says; the exact ones are sums over all colors."""
+    likelihood, x = DiscretizedLogisticMixture(RGB, levels=15, components=5), colors(15, 3)
+    params = torch.randn(20, likelihood.out_channels, 1, 1)
+    p, value = of_every_color(likelihood, params, x).exp(), x[:, :, 0, 0]
+    mean = p @ value
+    deviation = (p @ value.square() - mean.square()).sqrt()
+    assert (likelihood.mean(params)[:, :, 0, 0] - mean).abs().max() < 0.06
+    assert ((likelihood.std(params)[:, :, 0, 0] / deviation) - 1).abs().max() < 0.3
 
 
 def test_no_deviation_is_larger_than_a_pixel_between_0_and_1_can_have() -> None:

@@ -173,7 +173,10 @@ def test_free_bits_of_a_ladder_are_per_layer_and_of_a_sample_or_of_the_batch(bit
         torch.testing.assert_close(loss.parts["kl_groups"], torch.stack([k.sum(-1).mean() for k in drawn.kl]))
 
 
-@pytest.mark.parametrize(("normalization", "precision"), [("weight", "float64"), ("batch", "bf16")])
+@pytest.mark.parametrize(
+    ("normalization", "precision"),
+    [("weight", "float64"), ("batch", "bf16"), ("group", "bf16"), ("none", "bf16")],
+)
 def test_thirty_layers_train_without_a_step_that_is_not_finite(normalization: Normalization, precision: str) -> None:
     """Steps of 0.003, ten times the published ones; the bound rises. In bf16 too, as real runs are."""
     model = _thirty_layers(normalization)
@@ -398,9 +401,15 @@ def test_refusals() -> None:
         ({"downsample": (1, 1)}, r"model\.downsample: got 2 numbers; there are 3 layers"),
         ({"downsample": (3, 0, 0)}, "a layer is to halve its maps 3 times and has 2 blocks"),
         ({"kernel_size": 2}, r"model\.kernel_size: got 2"),
+        (
+            {"downsample": (2, 1, 0)},
+            "initial_downscale, 4 halvings; images of 8 × 8 would be padded to multiples of 16",
+        ),
+        ({"downsample": (2, 1, 1), "initial_downscale": False}, r"got \[2, 1, 1\], 4 halvings"),
     ):
         with pytest.raises(RecipeError, match=message):
             Ladder((1, 8, 8), **options)
+    assert Ladder((1, 5, 8), downsample=(1, 1, 0)).groups[0].shape == (32, 1, 1)
     model, x = odd_ladder(), torch.rand(2, 1, 9, 7)
     with pytest.raises(ValueError, match="expected noise"):
         model.draw(x, 2, noise=torch.zeros(2, 2, 3))

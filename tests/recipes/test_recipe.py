@@ -116,10 +116,16 @@ SHAPES = {
     "images": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255},
     "multi-dsprites-ladder-12": {"image_shape": (3, 64, 64)},
     "multi-dsprites-ladder-4-hour": {"image_shape": (3, 64, 64)},
-    "celeba64-ladder-20": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255},
+    **{
+        f"celeba64-ladder-{kind}": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255}
+        for kind in ("20", "4-hour")
+    },
     **{
         name: {"image_shape": (3, 32, 32), "data_kind": "levels", "levels": 255}
-        for name in ("svhn-ladder-15", *(f"cifar10-ladder-{kind}" for kind in ("3", "3-hour", "6", "15")))
+        for name in (
+            *("svhn-ladder-15", "svhn-ladder-3-hour"),
+            *(f"cifar10-ladder-{kind}" for kind in ("3", "3-hour", "6", "15")),
+        )
     },
     **{
         f"mnist-{kind}": {"image_shape": (1, 28, 28), "data_kind": "levels", "levels": 255}

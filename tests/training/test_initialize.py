@@ -12,7 +12,9 @@ from torch import Tensor
 from tests.training.toy import ToySplit, equal, run, settings, toy_model, weights
 from tightbound.core import Model, Step
 from tightbound.errors import RecipeError
+from tightbound.models import Ladder
 from tightbound.networks import initialize_from_data
+from tightbound.networks.layers import Normalization
 from tightbound.objectives import IWAE
 from tightbound.registry import Factory
 from tightbound.training import Decisions, TrainingStep, decide, place, read_decisions, train
@@ -96,6 +98,23 @@ def test_it_is_done_as_the_settings_say(tmp_path: Path, choice: str, normalizati
     run(tmp_path, toy_model(normalization=normalization), initialize=choice, initializer=recorder)
     assert recorder.only == only
     assert ("initialized by data" in (tmp_path / "log.txt").read_text()) == bool(only)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "layers"),
+    [("weight", "weight_normalized"), ("batch", "all"), ("group", "all"), ("none", "all")],
+)
+def test_a_ladder_starts_at_a_bound_by_data_unasked(normalization: Normalization, layers: str) -> None:
+    """The first bound of images of 64 binary pixels, which guessing gives −44 nats."""
+    torch.manual_seed(0)
+    model = Ladder((1, 8, 8), latent_channels=(4, 4, 4), channels=16, normalization=normalization)
+    assert decide(settings(), model, 40).initialize == layers
+    x = torch.rand(16, 1, 8, 8).round()
+    noise = torch.randn(1, 16, model.noise_size)
+    initialize_from_data(model, x, noise, layers == "weight_normalized")
+    with torch.no_grad():
+        bound = model.draw(x, 1, noise=noise).log_weight.mean()
+    assert bound > -77
 
 
 def test_a_run_that_has_a_checkpoint_never_does_it_again(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ class DiscretizedLogisticMixture(Likelihood):
         """E[x]: exact without coupling; with it exact for the first channel.
 
         A coupled channel is taken where those before it have their component's mean: off only by what rounding and the
-        ends of the scale do, nothing where no tail reaches them.
+        ends of the scale do, nothing where no tail reaches them, by up to 0.06 of the scale where logistics are as
+        broad as it (``std`` by up to 30 %), and more where there are but two or three levels.
         """
         parts = self._read(params)
         return self._mixed(
