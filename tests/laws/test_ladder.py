@@ -96,14 +96,14 @@ def sampled_ladder(
     return model, x + 1.5
 
 
-SAMPLED = [((1, 4, 4), (2, 1, 4), (0, 0, 1)), ((1, 8, 8), (3, 4), (0, 1))]
+SAMPLED = [((1, 3, 4), (2, 1, 4), (0, 0, 1)), ((1, 8, 8), (3, 4), (0, 1))]
 
 
 @pytest.mark.parametrize(("shape", "channels", "downsample"), SAMPLED, ids=["16", "64"])
 def test_mean_weight_is_the_evidence(
     shape: tuple[int, int, int], channels: tuple[int, ...], downsample: tuple[int, ...]
 ) -> None:
-    """Of 16 latents in three layers, and of 64 in two; a layer that is left out of the weight shows, whichever."""
+    """16 latents in three layers of padded images, 64 in two; a layer left out of the weight shows, whichever."""
     model, x = sampled_ladder(shape, channels, downsample)
     assert model.noise_size in (16, 64)
     contract_by_sampling(model, x, pareto_k, num_samples=100_000)
