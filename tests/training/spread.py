@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -52,6 +53,7 @@ STATISTICS: dict[str, dict[str, Any]] = {
     "normalized": _BATCH_NORM,
     "normalized_shards": {**_BATCH_NORM, "sharding": "full"},
 }
+_EXITING = 0x4  # PF_EXITING among the flags of a task of Linux, set before whoever joins the thread goes on
 
 
 def equal_case(folder: Path, name: str, **options: Any) -> Model:
@@ -176,9 +178,19 @@ def main(folder: Path, names: list[str]) -> None:
             run(own / "different", model, steps=1, epochs=None, ema=0.9)
             record[name] = {key: value.tolist() for key, value in weights(model).items()}
     leave()
-    names = (task.read_text() for task in Path("/proc/self/task").glob("*/comm"))  # there are none but on Linux
-    record["threads"] = [name for name in names if "gloo" in name]
+    record["threads"] = [name for name in _threads() if "gloo" in name]
     (folder / f"record-{processes.rank}.json").write_text(json.dumps(record))
+
+
+def _threads() -> list[str]:
+    """The names of this process's threads, none but on Linux; one that has ended runs nothing, though listed."""
+    names: list[str] = []
+    for task in Path("/proc/self/task").glob("*/stat"):
+        with suppress(OSError):  # gone meanwhile
+            name, rest = task.read_text().split("(", 1)[1].rsplit(")", 1)
+            if not int(rest.split()[6]) & _EXITING:
+                names.append(name)
+    return names
 
 
 if __name__ == "__main__":
