@@ -59,6 +59,24 @@ def test_what_is_there_is_used_again(tightbound, tmp_path: Path) -> None:
     assert other.exit_code == 1
     assert "was run with rows = 300; asked for is 301" in other.stderr
 
+    for damage in (lambda text: text[:40], lambda _: "{}", lambda _: "3"):
+        cell.write_text(damage(cell.read_text()))
+        damaged = tightbound("reproduce", "gaussian-location", *ASKED, *where)
+        assert damaged.exit_code == 1
+        assert f"error: {cell} is damaged: expected rows of the study" in damaged.stderr
+
+
+def test_a_study_that_is_stopped_says_how_it_goes_on(tightbound, tmp_path: Path, monkeypatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tightbound.commands.location.run_cell", stopped)
+    where = ("--runs", tmp_path / "runs")
+    result = tightbound("reproduce", "gaussian-location", *ASKED, *where)
+    assert result.exit_code == 130
+    again = " ".join(["tightbound reproduce gaussian-location", *ASKED, "--runs", str(tmp_path / "runs")])
+    assert f"error: stopped by Ctrl-C\n  hint: go on with: {again}\n" in result.stderr
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

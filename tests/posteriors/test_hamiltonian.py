@@ -278,6 +278,8 @@ def test_it_does_what_its_base_and_its_flows_do() -> None:
     flows = (Factory("flow", "iaf", {"hidden": (8,)}),)
     still = {"steps": 0, "tempering": "none", "flows": flows}
     assert Hamiltonian(5, 3, **still).capabilities == set()  # pyright: ignore[reportArgumentType]
+    mixed = {**still, "flows": (Factory("flow", "iaf", {"hidden": (8,), "normalization": "batch"}),)}
+    assert Hamiltonian(5, 3, **mixed).capabilities == {"batch_dependent"}  # pyright: ignore[reportArgumentType]
     nested = Hamiltonian(5, 3, base=Factory("posterior", "hamiltonian"), **still)  # pyright: ignore
     assert nested.capabilities == {"follows_target"}
     assert nested.noise_size == 9

@@ -60,6 +60,9 @@ def test_dreg_needs_samples_that_do_not_see_each_other():
     batch = {"kind": "mlp", "normalization": "batch"}
     with pytest.raises(RecipeError, match="decoder 'mlp' has batch statistics over all of them"):
         build_with(objective="dreg", model={"decoder": batch})
+    warped = {"decoder": {"kind": "spatial_transformer", "decoder": batch}, "latent_dim": 16}
+    with pytest.raises(RecipeError, match="decoder 'spatial_transformer' has batch statistics over all of them"):
+        build_with(objective="dreg", model=warped)
     build_with(objective="stl", model={"decoder": batch})
     built = build_with(objective="dreg", model={"encoder": batch})
     built.model.prior.capabilities = frozenset({"batch_dependent"})

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import typer
-import yaml
 
 from tightbound.commands.console import say
 from tightbound.errors import RecipeError, RunError
@@ -21,10 +20,12 @@ from tightbound.recipes.files import write_text
 from tightbound.recipes.location.study import NAME, Cell, StudySettings, cells, protocol_of, run_cell
 from tightbound.recipes.origin import checkout, processor
 from tightbound.recipes.sections import read_settings
+from tightbound.recipes.source import read_override
 from tightbound.report.formatting import plural
 from tightbound.report.location import charts, tables
 
 FIGURES = "figures"
+_KEYS = {"table", "method", "dimension", "rows", "data_sets", "passes", "curve"}
 
 
 def reproduce_location(arguments: Sequence[str], runs: Path, rows: Path | None, commit: str | None) -> None:
@@ -42,7 +43,7 @@ def reproduce_location(arguments: Sequence[str], runs: Path, rows: Path | None, 
 
     Raises:
         RecipeError: an unknown key or a wrong value.
-        RunError: a cell that is there was run otherwise, or rows are wanted and their commit is not known.
+        RunError: a cell that is there is damaged or was run otherwise, or rows are wanted and no commit is known.
     """
     settings = read_study(arguments)
     folder, asked = runs / NAME, list(cells(settings))
@@ -79,7 +80,7 @@ def read_study(arguments: Sequence[str]) -> StudySettings:
                 f"{argument}: the study {NAME} stands alone; got another recipe beside it", hint="run it by itself"
             )
         listed = key in ("dimensions", "methods", "tables") and not value.startswith("[")
-        given[key] = yaml.safe_load(f"[{value}]" if listed else value)
+        given |= read_override(f"{key}=[{value}]" if listed else argument)
     return read_settings("", StudySettings, given)
 
 
@@ -90,7 +91,7 @@ def _beside_others(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any
         return row["table"], row["method"]
 
     new = {key(row): row for row in rows}
-    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    old = _json_of(path) if path.is_file() else []
     joined = {key(row): row for row in old} | new
     order = list(dict.fromkeys((cell.table, cell.method) for cell in cells(StudySettings())))
     gone = [name for name in joined if name not in order]  # methods of an older study come last
@@ -129,8 +130,7 @@ def _read(folder: Path, cell: Cell, settings: StudySettings) -> dict[str, Any] |
     path = folder / f"{cell.name}.json"
     if not path.is_file():
         return None
-    row = json.loads(path.read_text(encoding="utf-8"))
-    passes = protocol_of(cell, settings).passes
+    row, passes = _json_of(path), protocol_of(cell, settings).passes
     for key, asked in (("rows", settings.rows), ("data_sets", settings.data_sets), ("passes", passes)):
         if row[key] != asked:
             raise RunError(
@@ -138,6 +138,18 @@ def _read(folder: Path, cell: Cell, settings: StudySettings) -> dict[str, Any] |
                 hint="move it away, or give another --runs",
             )
     return row
+
+
+def _json_of(path: Path) -> Any:
+    """A cell's row, or the rows of a dimension, written whole or not at all by this command."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        whole = all(row.keys() >= _KEYS for row in (content if isinstance(content, list) else [content]))
+    except (ValueError, AttributeError):
+        whole, content = False, None
+    if not whole:
+        raise RunError(f"{path} is damaged: expected rows of the study", hint="move it away, and they are run again")
+    return content
 
 
 def _origin(arguments: Sequence[str], commit: str | None, *, wanted: bool) -> dict[str, Any]:

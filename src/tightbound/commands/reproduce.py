@@ -58,18 +58,20 @@ def reproduce(
             "reproduce runs in one process; got several by a launcher",
             hint="train with several processes into RUNS/RECIPE-seedN, and reproduce takes that run as it is",
         )
-    if STUDY in recipes:
-        if seeds != 1 or first_seed is not None or device is not None:
-            raise RecipeError(f"{STUDY} has data sets in place of --seeds, and no --device", hint="leave both out")
-        from tightbound.commands.location import reproduce_location
-
-        return reproduce_location([given for given in recipes if given != STUDY], runs, rows, commit)
-    jobs = {name: plan(name, seeds, runs, device, modules, first_seed=first_seed) for name in recipes}
+    is_study = STUDY in recipes
+    if is_study and (seeds != 1 or first_seed is not None or device is not None):
+        raise RecipeError(f"{STUDY} has data sets in place of --seeds, and no --device", hint="leave both out")
+    planned = () if is_study else recipes
+    jobs = {name: plan(name, seeds, runs, device, modules, first_seed=first_seed) for name in planned}
     for listed in jobs.values():
         for job in listed:
             check(job, wants_row=rows is not None, commit=commit)
         check_data(listed)
     try:
+        if is_study:
+            from tightbound.commands.location import reproduce_location
+
+            reproduce_location([given for given in recipes if given != STUDY], runs, rows, commit)
         for listed in jobs.values():
             found = []
             for job in listed:
@@ -81,7 +83,7 @@ def reproduce(
             typer.echo("\n".join(beside_lines(listed[0].recipe, found)))
     except (InterruptedTrainingError, KeyboardInterrupt) as error:
         options = {
-            "--seeds": seeds,
+            "--seeds": None if is_study else seeds,
             "--first-seed": first_seed,
             "--runs": runs,
             "--rows": rows,

@@ -85,7 +85,7 @@ def write_trajectories(
         means = as_array(decoded(model, epsilon[:, at])[0])
         where = "data" if data is not None else split or "test"
         course = Course(
-            as_array(x), means, at, errors[:, -1], acceptance, np.array(index), where, found.own, epsilon.shape[1] - 1
+            as_array(x), means, at, errors[:, -1], acceptance, np.array(index), where, found.own, found.num_steps
         )
         exhibit = trajectory_grid(course)
         write_whole(target, lambda file: file.write(exhibit.png))

@@ -29,12 +29,14 @@ class Trajectories:
         epsilon: (P, B, E) flat coordinates.
         energy_error: (P, B) nats, H at the point minus H at the start, as far as the leapfrog made it.
         step_size: of the leapfrog: one for each latent unit, or one.
+        num_steps: of the leapfrog; a point after these is where the posterior's flows carry the last of them.
         own: whether the posterior itself goes there; else it is Hamiltonian Monte Carlo from a sample of the posterior.
     """
 
     epsilon: Tensor
     energy_error: Tensor
     step_size: Tensor
+    num_steps: int
     own: bool
 
     @property
@@ -73,7 +75,8 @@ def trajectories(
 
 def _own(model: Any, posterior: Any, x: Tensor, encoding: Encoding, noise: Tensor) -> Trajectories:
     places, errors = posterior.trajectory(encoding.features, noise, model.target(x, encoding))
-    return Trajectories(model.epsilon_of(places[:, 0]), errors[:, 0], posterior.step_sizes.detach(), own=True)
+    epsilon, step_size = model.epsilon_of(places[:, 0]), posterior.step_sizes.detach()
+    return Trajectories(epsilon, errors[:, 0], step_size, posterior.steps, own=True)
 
 
 def _monte_carlo(
@@ -88,7 +91,7 @@ def _monte_carlo(
         phase = advance(phase, density, step_size)
         places.append(phase.local.z)
         errors.append(energy(phase) - first)
-    return Trajectories(torch.cat(places), torch.cat(errors), start.new_tensor(step_size), own=False)
+    return Trajectories(torch.cat(places), torch.cat(errors), start.new_tensor(step_size), num_steps, own=False)
 
 
 def _tuned(density: Density, start: Tensor, num_steps: int, generators: Sequence[torch.Generator]) -> float:

@@ -40,7 +40,7 @@ def maximum_likelihood(x: Float[Tensor, "B 1 N D"]) -> tuple[Float[Tensor, "B D"
     """The Δ and σ that maximize the exact evidence of each data set.
 
     Δ = x̄, and τ = σ² is the root of N τ² + (N (N − 1) − S) τ − N S = 0 with S = Σ (x_i − x̄)²: where the slope of
-    −(N − 1)/2 log τ − S/(2 τ) − ½ log(τ + N) vanishes. It is S/(N − 1) up to terms of τ/N².
+    −(N − 1)/2 log τ − S/(2 τ) − ½ log(τ + N) vanishes. It is S/(N − 1) up to terms of τ²/N².
     """
     count, center, scatter = _split(statistics(x))
     b = count * (count - 1) - scatter

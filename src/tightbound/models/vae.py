@@ -239,7 +239,7 @@ def _check_potential(decoder: nn.Module, prior: Prior, latent_dim: int) -> None:
             raise RecipeError(
                 f"model.{name}: its batch statistics would make the slope of one image's log p(x, z) depend on all "
                 "others; a Hamiltonian posterior then keeps no volume",
-                hint="use normalization: group or weight",
+                hint="use normalization: group or weight there",
             )
         if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in part.modules()):
             raise RecipeError(

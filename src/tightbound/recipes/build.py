@@ -124,7 +124,7 @@ def _check_separate(recipe: Recipe, model: Model) -> None:
             raise RecipeError(
                 f"objective {recipe.objective.kind!r} needs weights of samples that do not depend on each other; "
                 f"{name} {recipe.model.options[name].kind!r} has batch statistics over all of them",
-                hint=f"use objective=iwae, or normalization: weight or group in model.{name}",
+                hint="use objective=iwae, or normalization: weight or group there",
             )
 
 

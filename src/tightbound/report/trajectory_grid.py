@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tightbound.report.exhibit import INK, POINTS, WIDTH, Exhibit, composed, paste, sheet, write
-from tightbound.report.formatting import fixed, plural
+from tightbound.report.formatting import MINUS, fixed, plural
 from tightbound.report.grids import cut_note, grid, to_rgba
 from tightbound.report.images import gap_for
 from tightbound.report.pictures import Array
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Points.
 _NUMBERS, _BETWEEN, _RIGHT, _HEAD, _FOOT, _MARGIN = 28.0, 6.0, 62.0, 20.0, 16.0, 2.0
+_LARGE = 1e4  # nats
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +28,13 @@ class Course:
     Args:
         originals: (n, C, H, W).
         means: (n, S, C, H, W), of the pixels at the points shown.
-        at: (S), the points shown, counted from 0.
+        at: (S), the points shown, counted from 0; one after the last step is where the posterior's flows lead.
         energy_error: (n) nats, at the end.
         acceptance: (n).
         index: (n), of the images in their split.
         split: what they are of.
         own: whether the posterior itself goes there.
-        steps: leapfrog steps in all.
+        steps: of the leapfrog.
     """
 
     originals: Array
@@ -72,11 +73,11 @@ def trajectory_grid(course: Course) -> Exhibit:
         write(axes, WIDTH * POINTS - _RIGHT / 2, _HEAD / 2, "error, acceptance", fontsize=7)
         for column, point in enumerate(course.at):
             middle = (column * (tiles.shape[2] + gap) + tiles.shape[2] / 2) * scale
-            write(axes, left + middle, _HEAD / 2, str(point))
+            write(axes, left + middle, _HEAD / 2, "flow" if point > course.steps else str(point))
         for row in range(rows):
             middle = _HEAD + row * pitch + tiles.shape[1] * scale / 2
             write(axes, _NUMBERS - 4, middle, str(course.index[row]), ha="right")
-            numbers = f"{fixed(course.energy_error[row])}, {fixed(course.acceptance[row])}"
+            numbers = f"{short(course.energy_error[row])}, {fixed(course.acceptance[row])}"
             write(axes, WIDTH * POINTS - _RIGHT + 5, middle, numbers, ha="left", color=INK, fontsize=7.5)
 
     caption = _caption(course, cut_note(course.means))
@@ -86,15 +87,24 @@ def trajectory_grid(course: Course) -> Exhibit:
     return composed("trajectory", "Along a trajectory", caption, alt, draw, size=size, png_width=png_width)
 
 
+def short(error: float) -> str:
+    """An energy error in the room beside a row, also where the leapfrog has blown up."""
+    if abs(error) < _LARGE or not np.isfinite(error):
+        return fixed(error)
+    mantissa, exponent = f"{error:.1e}".replace("-", MINUS).split("e")
+    return f"{mantissa} · 10^{int(exponent)}"
+
+
 def _caption(course: Course, cut: str) -> str:
     goes = (
         "where a sample of the posterior comes past on its way"
         if course.own
         else "where Hamiltonian Monte Carlo leads from a sample of the posterior"
     )
+    flow = ", and where the flows after them lead" if course.at[-1] > course.steps else ""
     return (
         f"Images of the {course.split} set (numbers on the left), and the mean of every pixel{cut} decoded {goes}, "
-        f"after so many of {plural(course.steps, 'step')}. On the right: what the leapfrog changes of the energy "
+        f"after so many of {plural(course.steps, 'step')}{flow}. On the right: what the leapfrog changes of the energy "
         "(nats), and the probability with which a Metropolis test would accept that; "
         f"{fixed(float(course.acceptance.mean()))} on average."
     )

@@ -14,6 +14,7 @@ from tightbound.commands.location import read_study
 from tightbound.core import Step
 from tightbound.errors import RecipeError, TrainingError
 from tightbound.models import GaussianLocation
+from tightbound.numerics import soft_clamp
 from tightbound.objectives import ELBO
 from tightbound.recipes.location import Cell, StudySettings, cells, run_cell
 from tightbound.recipes.location.data import make_data_sets, truth
@@ -174,6 +175,30 @@ def test_what_is_asked_for() -> None:
     assert protocol_of(Cell("published", "planar-1", 25), read_study(["protocol=published"])) == Protocol(2000, 1e-4)
 
 
+def test_mean_field_moves_by_the_published_protocol() -> None:
+    """Six updates in closed form, from the published start: RMSprop on Δ, log σ and q(z), gradients clipped."""
+    row = run_cell(Cell("published", "mean-field", 3), StudySettings(rows=300, data_sets=2, passes=3, processes=1))
+    assert (row["passes"], row["updates"]) == (3, 6)
+    data = make_data_sets(3, 2, rows=300)
+    for index in range(2):
+        shift, log_scale, mean_z = torch.zeros(3), torch.full((3,), 3.0), torch.zeros(3)
+        parameters = [value.double().requires_grad_() for value in (shift, log_scale, mean_z, torch.ones(3))]
+        optimizer = torch.optim.RMSprop(parameters, lr=1e-3, alpha=0.99, eps=1e-8)
+        for update in range(6):
+            shift, log_scale, mean_z, raw = parameters
+            log_scale_z = soft_clamp(raw, -12.0, 8.0)  # of every Gaussian posterior
+            count, center, scatter = data.batches[index, update % 2].split((1, 3, 3))
+            square = scatter + count * ((center - shift - mean_z) ** 2 + (2 * log_scale_z).exp())
+            fit_of = count * log_scale + 0.5 * square / (2 * log_scale).exp()
+            kl = 0.5 * (mean_z**2 + (2 * log_scale_z).exp() - 1) - log_scale_z
+            optimizer.zero_grad()
+            (fit_of + kl).sum().backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1e-4)
+            optimizer.step()
+        for name, value, wanted in (("shift", shift, data.shift), ("scale", log_scale.exp(), data.scale)):
+            assert row["truth"][name][index] == pytest.approx((value - wanted).square().sum().item(), rel=1e-9)
+
+
 @pytest.mark.parametrize("dimension", [25, 300, 400])
 def test_published_protocols_are_the_notebooks(dimension: int) -> None:
     """2,000 passes, clipped at 10⁻⁴ below d = 400; not the IAF, nor without tempering, nor where mean field went on."""
@@ -237,12 +262,20 @@ def test_recorded_errors_are_the_published_ones() -> None:
         ("methods=iff", "methods: got 'iff'; expected some of .*\n.*did you mean 'iaf'"),
         ("dimensions=1", "dimensions: got .*; expected a list, each a whole number >= 2"),
         ("dimension=25", "dimension: unknown key"),
+        ("dimensions=2,3,2", "dimensions: got 2 twice; expected each once"),
+        ("tables=bound,bound", "tables: got bound twice"),
+        ("tables=", "tables: got "),
+        ("rows=[", r"rows: got '\['; expected a YAML value"),
+        ("dimensions=[25", "dimensions: got .*; expected a YAML value"),
+        ("tables=bound protocol=published", "protocol: has no effect without the table published"),
+        ("methods=iaf passes=5", "passes: has no effect, as all that is asked for is trained until nothing is gained"),
+        ("tables=bound passes=5", "passes: has no effect"),
         ("mnist-mlp", "mnist-mlp: the study gaussian-location stands alone"),
     ],
 )
 def test_what_is_refused(argument: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        read_study([argument])
+        read_study(argument.split())
 
 
 def rates_down(losses: Callable[[int], float], windows: int) -> tuple[list[int], Plateau]:

@@ -8,6 +8,7 @@ objective that lacks a factor ½.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class StudySettings:
     """What is run.
 
     Args:
-        dimensions: D.
+        dimensions: D, each once.
         methods: names of ``METHODS``; empty for all.
         tables: ``bound``, ``published``, or both.
         data_sets: how many in each dimension, trained side by side.
@@ -53,11 +54,14 @@ class StudySettings:
             numbers are of runs that had not converged, is always run for its published number of passes.
         passes: in place of the published number.
         processes: that share the work, one thread each.
+
+    Raises:
+        RecipeError: an unknown method, something twice, or a setting without effect on what is asked for.
     """
 
     dimensions: Annotated[tuple[Annotated[int, Ge(2)], ...], MinLen(1)] = (25, 50, 100, 200, 300, 400)
     methods: tuple[str, ...] = ()
-    tables: tuple[Literal["bound", "published"], ...] = TABLES
+    tables: Annotated[tuple[Literal["bound", "published"], ...], MinLen(1)] = TABLES
     data_sets: Annotated[int, Ge(1)] = 3
     rows: Annotated[int, Ge(2)] = ROWS
     protocol: Literal["convergence", "published"] = "convergence"
@@ -70,6 +74,16 @@ class StudySettings:
                 raise RecipeError(
                     f"methods: got {name!r}; expected some of {', '.join(METHODS)}", hint=nearest_hint(name, METHODS)
                 )
+        for key in ("dimensions", "methods", "tables"):
+            if twice := [one for one, times in Counter(getattr(self, key)).items() if times > 1]:
+                raise RecipeError(f"{key}: got {twice[0]} twice; expected each once")
+        if self.protocol != "convergence" and "published" not in self.tables:
+            raise RecipeError("protocol: has no effect without the table published", hint="leave it out")
+        if self.passes is not None and all(protocol_of(cell, self).passes is None for cell in cells(self)):
+            raise RecipeError(
+                "passes: has no effect, as all that is asked for is trained until nothing is gained",
+                hint="protocol=published, or mean-field in the table published",
+            )
 
 
 @dataclass(frozen=True)
