@@ -23,6 +23,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from tightbound.errors import RecipeError
 
 WIRING = ("image_shape", "latent_dim", "feature_dim", "out_channels")
+# Posteriors: stop_density and gaussian (with a closed-form KL); flows: inverse; priors and posteriors: factorized, over
+# units. Of any: batch_dependent, what one image gives depends on the others; follows_target, samples take gradients of
+# log p(x, z); of models, starts_by_data: ``training.initialize: auto`` scales all weights by the first images.
 CAPABILITIES = frozenset(
     {"stop_density", "gaussian", "inverse", "factorized", "batch_dependent", "follows_target", "starts_by_data"}
 )

@@ -14,6 +14,7 @@ from tightbound.evaluation.chunks import tiles
 from tightbound.evaluation.forecast import foresee, roughly
 from tightbound.evaluation.shares import Alone, longest_share, most_images
 from tightbound.evaluation.source import Images
+from tightbound.models import Ladder
 
 PILOT = 32 * 4 * (32 + 4 * 63)  # transitions of all its chains
 
@@ -91,6 +92,16 @@ def test_calls_that_cost_more_than_their_chains_are_foreseen(model, monkeypatch)
     timing, pilot_images = (2 + 128 + 2 * 1000) * (1 + 1 + 2), 32 + 1000
     assert estimate.seconds == clock.now
     assert clock.now == pytest.approx(estimate.predicted_seconds + timing + pilot_images)
+
+
+def test_a_ladder_of_ten_thousand_latents_tells_its_time_and_is_refused() -> None:
+    """By a real clock: whatever machine this is, 20 images of 16 chains and 100,000 temperatures are days."""
+    options = {"latent_channels": (8, 8), "downsample": (0, 1), "initial_downscale": False, "branch_scale": 0.2}
+    model = Ladder((1, 32, 32), channels=4, blocks=1, **options).eval()  # pyright: ignore[reportArgumentType]
+    assert model.noise_size == 8 * 32 * 32 + 8 * 16 * 16 == 10_240
+    x = torch.rand(20, 1, 32, 32).round()
+    with pytest.raises(RecipeError, match=r"most_hours: 20 images .* would take about .*; expected at most 1 h"):
+        bidirectional(model, x, 16, Annealing(100_000, 10), simulated=20, most_hours=1)
 
 
 def test_what_would_take_too_long_is_refused_before_the_pilot(model, monkeypatch) -> None:

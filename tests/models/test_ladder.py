@@ -104,6 +104,8 @@ def test_padding_is_centered_and_cropped_again() -> None:
     [
         ((1, 28, 28), 12, True, 8 * 8 + 4 * 4 + 10 * 2 * 2),  # padded to 32, of which 16 are left at first
         ((3, 5, 9), 3, False, 4 * 8 + 2 * 4 + 1 * 2),  # padded to 8 × 16
+        ((1, 1, 100), 4, False, 4 * 50),  # padded to 2 × 100, which 4 × 100 would be four times as much as
+        ((3, 2, 50), 4, True, 4 * 13),  # once at first, and once more: to 4 × 52
         ((1, 2, 2), 2, False, 2 * 2 * 2),
     ],
 )
@@ -175,7 +177,7 @@ def test_free_bits_of_a_ladder_are_per_layer_and_of_a_sample_or_of_the_batch(bit
 
 @pytest.mark.parametrize(
     ("normalization", "precision"),
-    [("weight", "float64"), ("batch", "bf16"), ("group", "bf16"), ("none", "bf16")],
+    [("weight", "float64"), ("weight", "bf16"), ("batch", "bf16"), ("group", "bf16"), ("none", "bf16")],
 )
 def test_thirty_layers_train_without_a_step_that_is_not_finite(normalization: Normalization, precision: str) -> None:
     """Steps of 0.003, ten times the published ones; the bound rises. In bf16 too, as real runs are."""
@@ -406,9 +408,13 @@ def test_refusals() -> None:
             "initial_downscale, 4 halvings; images of 8 × 8 would be padded to multiples of 16",
         ),
         ({"downsample": (2, 1, 1), "initial_downscale": False}, r"got \[2, 1, 1\], 4 halvings"),
+        (
+            {"image_shape": (1, 2, 50), "downsample": (1, 1, 0)},
+            "3 halvings; .*\n.*at most 2 in all, or",
+        ),
     ):
         with pytest.raises(RecipeError, match=message):
-            Ladder((1, 8, 8), **options)
+            Ladder(**{"image_shape": (1, 8, 8), **options})
     assert Ladder((1, 5, 8), downsample=(1, 1, 0)).groups[0].shape == (32, 1, 1)
     model, x = odd_ladder(), torch.rand(2, 1, 9, 7)
     with pytest.raises(ValueError, match="expected noise"):

@@ -54,6 +54,14 @@ def test_every_published_number_is_beside_its_recipe(name: str) -> None:
     assert wanted <= made
 
 
+@pytest.mark.parametrize("name", ["celeba64-ladder-20", "celeba64-ladder-4-hour"])
+def test_weights_are_not_chosen_by_the_images_that_are_scored(name: str) -> None:
+    """The published split is the validation images."""
+    scored = [settings.options for settings in load_recipe(name).evaluation]
+    assert any(options["split"] == "validation" for options in scored)
+    assert all(options["checkpoint"] == "last" for options in scored)
+
+
 def test_the_latents_of_the_published_digits_are_2688_and_24960() -> None:
     sizes = [build(load_recipe(f"static-mnist-ladder-{layers}"), BINARY).model.noise_size for layers in (3, 12)]
     assert sizes == [2688, 24_960]

@@ -228,17 +228,20 @@ class Ladder(Model):
         """The posterior of a ladder of one layer, whitened; None of deeper ones, which are no Gaussians."""
         if self.num_layers > 1:
             return None
-        (features,) = encoding.features
-        p = self._prior(0, None, (1, len(features)))
-        q = self._posterior(0, features, None, p, (1, len(features)))
+        q, p = self._of_one_layer(encoding)
         assert q.scale is not None
         assert p.scale is not None
         return Gaussian(p.standardize(q.mean), q.scale / p.scale)
 
     def closed_mean(self, encoding: Encoding) -> Float[Tensor, "B D"] | None:
-        """E[z | x] of a ladder of one layer, affine in whitened latents; None of deeper ones."""
-        whitened = self.base(encoding)
-        return None if whitened is None else self.latents_at(whitened.mean)[0].flatten(1)
+        """E[z | x] of a ladder of one layer; None of deeper ones."""
+        return None if self.num_layers > 1 else self._of_one_layer(encoding)[0].mean
+
+    def _of_one_layer(self, encoding: Encoding) -> tuple[Gaussian, Gaussian]:
+        """q(z | x) and p(z)."""
+        (features,) = encoding.features
+        p = self._prior(0, None, (1, len(features)))
+        return self._posterior(0, features, None, p, (1, len(features))), p
 
     def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
         """z_L, …, z_1 (*rows, z, H, W)."""
@@ -455,8 +458,7 @@ def _sizes(
     image_shape: tuple[int, int, int], downsample: tuple[int, ...], initial: bool
 ) -> tuple[tuple[int, int, int, int], list[tuple[int, int]]]:
     """Zeros around the image (left, right, top, bottom), and the size of each layer's maps, the bottom first."""
-    factor = 2 ** (int(initial) + sum(downsample))
-    padded = [-(-pixels // factor) * factor for pixels in image_shape[1:]]
+    padded = _padded(image_shape, int(initial) + sum(downsample))
     extra_h, extra_w = (large - small for large, small in zip(padded, image_shape[1:], strict=True))
     sizes, done = [], int(initial)
     for times in downsample:
@@ -465,13 +467,28 @@ def _sizes(
     return (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2), sizes
 
 
+def _padded(image_shape: tuple[int, int, int], halvings: int) -> tuple[int, int]:
+    """Height and width as multiples of all factors together."""
+    factor = 2**halvings
+    height, width = (-(-pixels // factor) * factor for pixels in image_shape[1:])
+    return height, width
+
+
+def _most_halvings(image_shape: tuple[int, int, int]) -> int:
+    """How many leave the padded image less than four times the pixels: as many as take a square down to one."""
+    halvings = 0
+    while math.prod(_padded(image_shape, halvings + 1)) < 4 * math.prod(image_shape[1:]):
+        halvings += 1
+    return max(halvings, 1)
+
+
 def _halvings(image_shape: tuple[int, int, int], layers: int, initial: bool) -> tuple[int, ...]:
-    """Images are padded to a multiple of all factors together: with more of them most of the maps would be padding."""
-    pixels, halvings = max(image_shape[1:]), []
-    pixels = -(-pixels // 2) if initial else pixels
+    """Layer by layer down to two pixels, as far as padding allows."""
+    done, most, halvings = int(initial), _most_halvings(image_shape), []
     for _ in range(layers):
-        halvings.append(int(pixels > 2))
-        pixels = -(-pixels // 2) if pixels > 2 else pixels
+        longest = max(_padded(image_shape, done)) >> done
+        halvings.append(int(longest > 2 and done < most))
+        done += halvings[-1]
     return tuple(halvings)
 
 
@@ -495,12 +512,12 @@ def _check(latent_channels: tuple[int, ...], downsample: tuple[int, ...], blocks
 
 
 def _check_padding(image_shape: tuple[int, int, int], downsample: tuple[int, ...], initial: bool) -> None:
-    """A map of one pixel is not halved again, as it would be of padding."""
-    halvings, most = int(initial) + sum(downsample), max((max(image_shape[1:]) - 1).bit_length(), 1)
+    """Maps that are halved too often would be of padding."""
+    halvings, most = int(initial) + sum(downsample), _most_halvings(image_shape)
     if halvings > most:
         asked = f"{list(downsample)}{' and model.initial_downscale' if initial else ''}"
         raise RecipeError(
             f"model.downsample: got {asked}, {halvings} halvings; images of {image_shape[1]} × {image_shape[2]} "
             f"would be padded to multiples of {2**halvings:,} pixels",
-            hint=f"at most {most} in all",
+            hint=f"at most {most} in all, or model.downsample=null to have them chosen",
         )

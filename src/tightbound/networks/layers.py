@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from tightbound.errors import RecipeError
 from tightbound.registry import nearest_hint
 
-Activation = Literal["relu", "elu", "gelu", "silu", "tanh", "leaky_relu", "softplus", "none"]
+Activation = Literal["relu", "elu", "selu", "gelu", "silu", "tanh", "leaky_relu", "softplus", "none"]
 Normalization = Literal["none", "weight", "group", "batch"]
 Positive = Annotated[int, Ge(1)]
 Widths = tuple[Positive, ...]
@@ -23,6 +23,7 @@ KernelSize = Annotated[int, Ge(3)]  # a smaller kernel would skip pixels
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "elu": nn.ELU,
+    "selu": nn.SELU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,

@@ -32,7 +32,7 @@ class Decisions:
         batch_size: images a step; less than asked for only where the split has fewer.
         steps_per_epoch: full batches in the training split.
         total_steps: length of the run.
-        initialize: which layers' weights are scaled by the first batch, None for none; runs that do not say so are
+        initialize: which layers' weights are scaled by the first images, None for none; runs that do not say so are
             older than this.
         cuda_graph: whether the step is replayed as one CUDA graph.
     """
@@ -103,9 +103,9 @@ def _layers_to_initialize(settings: TrainingSettings, model: nn.Module) -> Layer
         case "data":
             return "all"
         case "auto":
-            if _has_weight_norm(model):
-                return "weight_normalized"
-            return "all" if "starts_by_data" in getattr(model, "capabilities", ()) else None
+            if "starts_by_data" in getattr(model, "capabilities", ()):
+                return "all"
+            return "weight_normalized" if _has_weight_norm(model) else None
 
 
 def _has_weight_norm(model: nn.Module) -> bool:

@@ -111,7 +111,7 @@ def train(
         folder: the run folder.
         resolved: the fields of ``Decisions`` as kept in resolved.json; decided here if they are not all there.
         resume: go on from the newest checkpoint.
-        initialize: ``initialize(model, x, noise, only_weight_normalized)``, to scale weights by the first batch where
+        initialize: ``initialize(model, x, noise, only_weight_normalized)``, to scale weights by the first images where
             the settings ask for it: called once, at the very beginning of a run.
         validate: ``validate(model, split, step) -> values``, to log beside the ELBO; a ``bound`` among them selects.
             Called in eval mode with averaged weights, in every process. The ELBO is computed here if it is not among
@@ -132,6 +132,8 @@ def train(
     with processes.alike(RecipeError):
         check_settings(settings, processes)
     decisions = processes.first(lambda: read_decisions(resolved or {}) or decide(settings, model, len(train_split)))
+    if initialize is None:
+        decisions = dataclasses.replace(decisions, initialize=None)
     if processes.are_several:
         decisions = _of_several(decisions, settings)
     device = processes.each(lambda: processes.device(decisions.device))
@@ -177,7 +179,7 @@ def train(
         _announce(reporter, decisions, processes, counters.step, resume)
         if session.initialized is not None:
             which = {"all": "every layer", "weight_normalized": "every weight-normalized layer"}[session.initialized]
-            reporter.line(f"initialized by data: the weights are scaled such that the first batch fits {which}")
+            reporter.line(f"initialized by data: the weights are scaled such that the first images fit {which}")
         validation = None
 
         while counters.step < total_steps and not counters.stopped_early:

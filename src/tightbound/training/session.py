@@ -34,6 +34,8 @@ from tightbound.training.update import Update
 
 Initialize = Callable[[Model, Tensor, Tensor, bool], None]
 
+_FEWEST = 16  # images to initialize by, however small a batch is: a single one, which may be empty, has no spread
+
 
 @dataclass(frozen=True)
 class Session:
@@ -48,7 +50,7 @@ class Session:
         dtype: of parameters, images and noise.
         processes: all that train.
         fixed: settings that must be the same on resume for the data to go on where they were.
-        initialized: which layers' weights were just scaled by the first batch; None for none.
+        initialized: which layers' weights were just scaled by the first images; None for none.
         masks: what dropout draws from at a step.
     """
 
@@ -143,7 +145,8 @@ def assemble(
     masks = masks_of(model, seed=settings.seed, rank=processes.rank, device=device)
     if initialize is not None and layers is not None and processes.is_first:
         with full_precision(model), masks(-1):
-            initialize(model, *batches()(0), layers == "weight_normalized")
+            first = batches(batch_size=max(decisions.batch_size, min(_FEWEST, len(split))))
+            initialize(model, *first(0), layers == "weight_normalized")
     processes.copy([*model.parameters(), *model.buffers()])
 
     step = TrainingStep(model, objective)

@@ -24,7 +24,7 @@ class TrainingSettings:
         clip_norm: the gradient is scaled down to this norm where it is longer; None for not at all.
         ema: decay of the moving average of the parameters, which is then what is validated and kept; None for none.
         seed: of epoch order, pixel noise and posterior noise.
-        initialize: which layers' weights are scaled by the first batch before the first step: auto, the
+        initialize: which layers' weights are scaled by the first images before the first step: auto, the
             weight-normalized ones, as the authors of weight normalization do, and all of a ladder that has none;
             data, all; none.
         precision: of the network bodies; auto is bf16 where the processor has fast bf16, else float32.
