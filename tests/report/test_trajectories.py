@@ -21,7 +21,7 @@ def test_a_flow_after_the_steps_is_no_step(
     errors, acceptance = np.array([0.25, 1_234_567.8]), np.array([0.78, 0.0])
     course = Course(originals, means, np.arange(4), errors, acceptance, np.array([5, 7]), "test", True, steps)
     exhibit = trajectory_grid(course)
-    assert written == ["x", "error, acceptance", "0", "1", "2", head, "5", "0.25, 0.78", "7", "1.2 · 10^6, 0.00"]
+    assert written == ["x", "error, acceptance", "0", "1", "2", head, "5", "0.25, 0.78", "7", "1.2e6, 0.00"]
     assert caption in exhibit.caption
 
 
@@ -29,9 +29,9 @@ def test_a_flow_after_the_steps_is_no_step(
     ("error", "text"),
     [
         (-0.5, "−0.50"),
-        (9_999.0, "9,999.00"),
-        (-23_456.0, "−2.3 · 10^4"),
-        (9.96e11, "1.0 · 10^12"),
+        (999.0, "999.00"),
+        (-23_456.0, "−2.3e4"),
+        (9.96e11, "1.0e12"),
         (np.inf, "not finite"),
     ],
 )

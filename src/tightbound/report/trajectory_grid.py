@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Points.
 _NUMBERS, _BETWEEN, _RIGHT, _HEAD, _FOOT, _MARGIN = 28.0, 6.0, 62.0, 20.0, 16.0, 2.0
-_LARGE = 1e4  # nats
+_LARGE = 1e3  # nats
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ def short(error: float) -> str:
     if abs(error) < _LARGE or not np.isfinite(error):
         return fixed(error)
     mantissa, exponent = f"{error:.1e}".replace("-", MINUS).split("e")
-    return f"{mantissa} · 10^{int(exponent)}"
+    return f"{mantissa}e{int(exponent)}"
 
 
 def _caption(course: Course, cut: str) -> str:
