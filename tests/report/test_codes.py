@@ -49,6 +49,18 @@ def test_closed_moments_are_those_of_the_posterior() -> None:
 
 
 @torch.no_grad()
+def test_closed_moments_of_a_ladder_of_one_layer_are_those_of_its_draws() -> None:
+    model, x = small_ladder(1), Images(5).fixed(0, 5, 0).double()
+    ((q, _),) = model.draw(x, 1).densities  # pyright: ignore
+    moments = posterior_moments(model, x)
+    assert moments.samples == 0
+    torch.testing.assert_close(moments.flat_mean, q.mean.reshape(5, -1))
+    torch.testing.assert_close(moments.std, q.scale.reshape(5, -1))
+    # What the page decodes: the mean as maps, at the ε that lead to them.
+    torch.testing.assert_close(model.latents_at(model.epsilon_of(*moments.mean)), moments.mean)
+
+
+@torch.no_grad()
 def test_without_a_closed_form_moments_are_of_samples() -> None:
     model, x = correlated_model(), Images(5).fixed(0, 5, 0).double()
     exact = posterior_moments(model, x)

@@ -21,20 +21,17 @@ _BLOCK = 16  # samples whose noise is drawn together
 
 
 def closed_posterior(model: Model, encoding: Encoding) -> Gaussian | None:
-    """q(z | x) (B, D), or (D) if it is the same for every image; None unless x alone makes it a Gaussian."""
+    """q(z | x) (B, D), or (D) if it is the same for every image; None unless x alone makes it a Gaussian.
+
+    That of the model's posterior, or what the model itself has a ``closed_posterior`` of.
+    """
+    own: Callable[[Encoding], Gaussian | None] | None = getattr(model, "closed_posterior", None)
+    if own is not None:
+        return own(encoding)
     posterior = getattr(model, "posterior", None)
     if posterior is None or "gaussian" not in getattr(posterior, "capabilities", ()):
         return None
     return posterior.base(encoding.features)
-
-
-def closed_mean(model: Model, encoding: Encoding) -> Tensor | None:
-    """Its mean (B, D), or that which the model itself has a ``closed_mean`` of; None where neither is known."""
-    gaussian = closed_posterior(model, encoding)
-    if gaussian is not None:
-        return gaussian.mean.expand(len(encoding.features), -1)
-    own: Callable[[Encoding], Tensor | None] | None = getattr(model, "closed_mean", None)
-    return None if own is None else own(encoding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +90,8 @@ def _encode(
     """Codes of one tile of images; the noise of a sample depends on the key and on the index of the image."""
     calls = [(rows, x[rows.start : rows.stop]) for rows in spans(0, len(x), chunk)]
     encodings = [model.encode(part) for _, part in calls]
-    closed = [mean for encoding in encodings if (mean := closed_mean(model, encoding)) is not None]
+    gaussians = [closed_posterior(model, encoding) for encoding in encodings]
+    closed = [q.mean.expand(len(part), -1) for q, (_, part) in zip(gaussians, calls, strict=True) if q is not None]
     count = samples if closed else max(samples, mean_samples)
     sums = _Sums(samples, len(x))
     for block in spans(0, count, _BLOCK):

@@ -233,9 +233,9 @@ class Ladder(Model):
         assert p.scale is not None
         return Gaussian(p.standardize(q.mean), q.scale / p.scale)
 
-    def closed_mean(self, encoding: Encoding) -> Float[Tensor, "B D"] | None:
-        """E[z | x] of a ladder of one layer; None of deeper ones."""
-        return None if self.num_layers > 1 else self._of_one_layer(encoding)[0].mean
+    def closed_posterior(self, encoding: Encoding) -> Gaussian | None:
+        """q(z | x) (B, D) of a ladder of one layer, laid out flat; None of deeper ones."""
+        return None if self.num_layers > 1 else self._of_one_layer(encoding)[0]
 
     def _of_one_layer(self, encoding: Encoding) -> tuple[Gaussian, Gaussian]:
         """q(z | x) and p(z)."""

@@ -54,8 +54,8 @@ def posterior_moments(
     encoding = model.encode(x)
     gaussian = closed_posterior(model, encoding)
     if gaussian is not None:
-        rows = len(x)
-        return Moments((gaussian.mean.expand(rows, -1),), marginal_scale(gaussian).expand(rows, -1), 0, gaussian)
+        mean, scale = (part.expand(len(x), -1) for part in (gaussian.mean, marginal_scale(gaussian)))
+        return Moments((mean.reshape(-1, *model.groups[0].shape),), scale, 0, gaussian)
     latents = model.draw(x, samples, encoding=encoding, generator=generator).latents
     deviations = torch.cat([z.flatten(2).std(0) for z in latents], dim=-1)
     return Moments(tuple(z.mean(0) for z in latents), deviations, samples)
