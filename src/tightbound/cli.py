@@ -261,7 +261,13 @@ def traverse(
         bool,
         typer.Option("--trajectory", help="Along Hamiltonian trajectories of images: the posterior's, or HMC."),
     ] = False,
-    steps: Annotated[int, typer.Option(callback=_at_least(2), help="Images along a side, or of a trajectory.")] = 10,
+    steps: Annotated[
+        int,
+        typer.Option(
+            callback=_at_least(2),
+            help="Images along a side, or of a trajectory's picture (an .npz has all of a Hamiltonian posterior's).",
+        ),
+    ] = 10,
     out: PictureFile = None,
     split: SplitName = None,
     data: OtherData = None,
