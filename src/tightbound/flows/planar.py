@@ -65,14 +65,16 @@ class Planar(Flow):
         self, z: Float[Tensor, "K B D"], features: Float[Tensor, "B F"]
     ) -> tuple[Float[Tensor, "K B D"], Float[Tensor, "K B"]]:
         """f(z) and the sum of the steps' log-determinants."""
-        sets = self.head(features).unflatten(-1, (self.sets, -1)).unbind(-2)
-        log_det = z.new_zeros(z.shape[:-1])
+        # What does not depend on z is computed for all steps at once: one operation in place of one a step.
+        sets = self.head(features).unflatten(-1, (self.sets, -1)).movedim(-2, 0)
+        u, w, b = sets.split((self.latent_dim, self.latent_dim, 1), dim=-1)
+        u, above = invertible_direction(u, w)
+        steps, heights = list(zip(u.unbind(), w.unbind(), b.unbind(), strict=True)), []
         for index in range(self.repeat):
-            u, w, b = sets[index % self.sets].split((self.latent_dim, self.latent_dim, 1), dim=-1)
-            u, above = invertible_direction(u, w)
-            h = torch.tanh((w * z).sum(-1, keepdim=True) + b)
-            rest = h.square().squeeze(-1)
-            z = z + u * h
-            # 1 + wᵀû (1 − h²) as a sum of two that are not negative: nothing cancels.
-            log_det = log_det + torch.log(rest + above * (1 - rest))
-        return z, log_det
+            direction, normal, bias = steps[index % self.sets]
+            h = torch.tanh((normal * z).sum(-1, keepdim=True) + bias)
+            z = z + direction * h
+            heights.append(h)
+        rest = torch.cat(heights, -1).square()
+        # 1 + wᵀû (1 − h²) as a sum of two that are not negative: nothing cancels.
+        return z, torch.log(rest + above.movedim(0, -1) * (1 - rest)).sum(-1)

@@ -75,10 +75,11 @@ def leapfrog_step(
     Returns:
         z, ρ and gradient at the end, and the anything found there.
     """
-    half = momentum + 0.5 * step_size * slope
+    half_step = 0.5 * step_size
+    half = momentum + half_step * slope
     z = z + step_size * half
     found, slope = gradient_at(z)
-    return z, half + 0.5 * step_size * slope, slope, found
+    return z, half + half_step * slope, slope, found
 
 
 def advance(phase: Phase, density: Density, step_size: float | Tensor) -> Phase:
