@@ -443,6 +443,13 @@ class Model(Component):
         """
         return None
 
+    def closed_posterior(self, encoding: Encoding) -> Gaussian | None:
+        """q(z | x) (B, D), or (D) if it is the same for every image, of the one latent group laid out flat.
+
+        None where x alone does not make it a Gaussian. What asks for posterior moments then takes samples.
+        """
+        return None
+
     @abstractmethod
     def latents_at(self, epsilon: Float[Tensor, "*rows E"]) -> tuple[Tensor, ...]:
         """The latents (*rows, *event) of each group at flat coordinates, top first."""

@@ -10,6 +10,7 @@ from tests.laws.subjects import small_vae
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.codes import encode_images
 from tightbound.evaluation.source import Images
+from tightbound.models import GaussianLocation
 
 
 def _images(count: int) -> torch.Tensor:
@@ -59,3 +60,14 @@ def test_a_ladder_of_one_layer_has_a_closed_mean(monkeypatch: pytest.MonkeyPatch
     codes = encode_images(model, Images(model, x, 0), chunk=10)
     assert (codes.mean_samples, codes.samples) == (0, ())
     torch.testing.assert_close(codes.means, (q.mean.reshape(40, -1),))
+
+
+def test_a_mean_that_no_image_changes_is_given_for_every_image() -> None:
+    """Over calls of 10 images each."""
+    model, x = GaussianLocation((1, 6, 3)), torch.randn(25, 1, 6, 3)
+    with torch.no_grad():
+        model.posterior.moments.bias.normal_()
+        expected = model.posterior.base(model.encode(x).features).mean
+    codes = encode_images(model, Images(model, x, 0), chunk=10)
+    assert codes.mean_samples == 0
+    torch.testing.assert_close(codes.means[0], expected.expand(25, 3))

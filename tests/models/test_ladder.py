@@ -176,12 +176,21 @@ def test_free_bits_of_a_ladder_are_per_layer_and_of_a_sample_or_of_the_batch(bit
 
 
 @pytest.mark.parametrize(
-    ("normalization", "precision"),
-    [("weight", "float64"), ("weight", "bf16"), ("batch", "bf16"), ("group", "bf16"), ("none", "bf16")],
+    ("normalization", "precision", "branch_scale"),
+    [
+        ("weight", "float64", 0.2),
+        ("weight", "bf16", 0.2),
+        ("weight", "bf16", 1.0),
+        ("batch", "bf16", 0.2),
+        ("group", "bf16", 0.2),
+        ("none", "bf16", 0.2),
+    ],
 )
-def test_thirty_layers_train_without_a_step_that_is_not_finite(normalization: Normalization, precision: str) -> None:
+def test_thirty_layers_train_without_a_step_that_is_not_finite(
+    normalization: Normalization, precision: str, branch_scale: float
+) -> None:
     """Steps of 0.003, ten times the published ones; the bound rises. In bf16 too, as real runs are."""
-    model = _thirty_layers(normalization)
+    model = _thirty_layers(normalization, branch_scale)
     place(model, device="cpu", precision=precision, channels_last=False)
     dtype = dtype_of(precision)
     images = load_data("digits").train.fixed(0, 64, 0).to(dtype)
@@ -202,7 +211,7 @@ def test_thirty_layers_train_without_a_step_that_is_not_finite(normalization: No
     assert sum(bounds[-4:]) / 4 > sum(bounds[:4]) / 4 + 4
 
 
-def _thirty_layers(normalization: Normalization) -> Ladder:
+def _thirty_layers(normalization: Normalization, branch_scale: float) -> Ladder:
     downsample = tuple(int(i in (10, 20)) for i in range(30))
     torch.manual_seed(0)
     return Ladder(
@@ -211,7 +220,7 @@ def _thirty_layers(normalization: Normalization) -> Ladder:
         downsample=downsample,
         channels=8,
         blocks=1,
-        branch_scale=0.2,
+        branch_scale=branch_scale,
         initial_downscale=False,
         normalization=normalization,
     )
@@ -405,17 +414,19 @@ def test_refusals() -> None:
         ({"kernel_size": 2}, r"model\.kernel_size: got 2"),
         (
             {"downsample": (2, 1, 0)},
-            "initial_downscale, 4 halvings; images of 8 × 8 would be padded to multiples of 16",
+            "initial_downscale, 4 halvings; images of 8 × 8 would be padded to 16 × 16",
         ),
         ({"downsample": (2, 1, 1), "initial_downscale": False}, r"got \[2, 1, 1\], 4 halvings"),
         (
-            {"image_shape": (1, 2, 50), "downsample": (1, 1, 0)},
-            "3 halvings; .*\n.*at most 2 in all, or",
+            {"image_shape": (1, 2, 50), "downsample": (2, 2, 2)},
+            "7 halvings; images of 2 × 50 would be padded to 128 × 128\n.*at most 6 in all, or",
         ),
     ):
         with pytest.raises(RecipeError, match=message):
             Ladder(**{"image_shape": (1, 8, 8), **options})
     assert Ladder((1, 5, 8), downsample=(1, 1, 0)).groups[0].shape == (32, 1, 1)
+    assert Ladder((1, 1, 100), downsample=(2, 2, 1)).groups[0].shape == (32, 1, 2)  # asked for, as dear as it is
+    assert Ladder((1, 1, 1), downsample=(0, 0, 0)).groups[0].shape == (32, 1, 1)
     model, x = odd_ladder(), torch.rand(2, 1, 9, 7)
     with pytest.raises(ValueError, match="expected noise"):
         model.draw(x, 2, noise=torch.zeros(2, 2, 3))

@@ -133,13 +133,21 @@ def test_moments_are_what_the_flat_coordinates_take(closed: bool) -> None:
     assert model.epsilon_of(*moments.mean).shape == (5, 3)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
 @torch.no_grad()
-def test_prior_moments_of_a_ladder_do_not_depend_on_how_many_go_down_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prior_moments_of_a_ladder_do_not_depend_on_how_many_go_down_at_once(
+    monkeypatch: pytest.MonkeyPatch, layers: int
+) -> None:
     monkeypatch.setattr("tightbound.report.codes._MOST_NUMBERS", 0)
     monkeypatch.setattr("tightbound.report.codes._FEWEST", 50)
-    model = small_ladder()
+    model = small_ladder(layers)
     found = prior_latents(model, 3)
     z = flat(model.latents_at(model.sample_prior(50, generator_for(3, "prior moments"))))
     monkeypatch.setattr("tightbound.report.codes._AT_ONCE", 7)
+    sizes, whole = [], model.latents_at
+    monkeypatch.setattr(model, "latents_at", lambda part: sizes.append(len(part)) or whole(part))
+    # The last maps, as large as the image, are for pixels alone.
+    monkeypatch.setattr(model.top_down[0], "forward", None)
     for moments in (found, prior_latents(model, 3)):
         torch.testing.assert_close(moments, (z.mean(0), z.std(0)))
+    assert sizes == [7] * 7 + [1]

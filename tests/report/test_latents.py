@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tightbound.numerics import generator_for
-from tightbound.report.codes import correlation
+from tightbound.report.codes import correlation, prior_latents
 from tightbound.report.latents import (
     MOST_SHOWN,
     along,
@@ -26,7 +26,9 @@ from .models import Images, correlated_model, small_ladder, small_model, without
 @torch.no_grad()
 def test_rows_of_images_decode_the_posterior_means() -> None:
     model, images = correlated_model(), Images(9)
-    rows = encoded_rows(model, choose(model, images, [5, 2], seed=7), 0, np.array([0.1, 0.3, 0.2]))
+    rows = encoded_rows(
+        model, choose(model, images, [5, 2], seed=7), prior_latents(model, 0), np.array([0.1, 0.3, 0.2])
+    )
     x = images.pixels[[5, 2]].clone()
     x[:, :, 0, 0] = 1
     q = model.posterior.base(model.encode(x.double()).features)
@@ -41,13 +43,13 @@ def test_rows_of_images_decode_the_posterior_means() -> None:
 @torch.no_grad()
 def test_rows_of_the_prior_decode_its_samples() -> None:
     model = small_model()
-    rows = generated_rows(model, 6, seed=4)
+    rows = generated_rows(model, 6, 4, prior_latents(model, 4))
     probability = torch.sigmoid(model.params_at(torch.from_numpy(rows.z).double()))
     np.testing.assert_allclose(rows.mean, probability, rtol=1e-5)
     assert rows.samples is not None
     assert set(np.unique(rows.samples)) == {0.0, 1.0}
-    np.testing.assert_array_equal(rows.z, generated_rows(model, 6, seed=4).z)
-    assert (rows.z != generated_rows(model, 6, seed=5).z).all()
+    np.testing.assert_array_equal(rows.z, generated_rows(model, 6, 4, prior_latents(model, 4)).z)
+    assert (rows.z != generated_rows(model, 6, 5, prior_latents(model, 5)).z).all()
 
 
 def test_of_many_units_those_that_vary_most_are_shown() -> None:

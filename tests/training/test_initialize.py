@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.training.toy import ToySplit, equal, run, settings, toy_model, weights
+from tests.training.toy import IMAGE_SHAPE, ToySplit, equal, run, settings, toy_model, weights
 from tightbound.core import Model, Step
 from tightbound.errors import RecipeError
 from tightbound.models import Ladder
@@ -48,6 +48,11 @@ def test_of_small_batches_it_gets_as_many_images_as_sixteen(tmp_path: Path, batc
     recorder = Recorder()
     run(tmp_path, weighed(), steps=1, epochs=None, batch_size=batch_size, initializer=recorder)
     assert [x.shape[0] for x, _ in recorder.given] == [16]
+    several = Recorder()
+    options = {"objective": IWAE(num_samples=40), "batch_size": batch_size}
+    run(tmp_path / "several", weighed(), steps=1, epochs=None, initializer=several, **options)
+    ((x, noise),) = several.given
+    assert noise.shape == (40 * batch_size // 16, len(x), 3)  # as many pairs as a step has
     few = Recorder()
     run(tmp_path / "few", weighed(), split=ToySplit(5), steps=1, epochs=None, batch_size=batch_size, initializer=few)
     assert [x.shape[0] for x, _ in few.given] == [5]
@@ -173,3 +178,28 @@ def test_data_without_a_function_is_refused(tmp_path: Path) -> None:
         train(
             weighed(), IWAE(num_samples=2), ToySplit(), None, settings(initialize="data"), folder=tmp_path, quiet=True
         )
+
+
+def test_a_ladder_starts_by_sixteen_images_where_a_step_has_one(tmp_path: Path) -> None:
+    """By one image it starts at −10¹¹ nats for the others, unscaled at −10⁹; its log says what is wrong."""
+    bounds, logs = {}, {}
+    for name, options in {
+        "sixteen": {},
+        "one": {"split": ToySplit(1)},
+        "unscaled": {"initializer": None},
+        "as asked": {"initializer": None, "initialize": "none"},
+    }.items():
+        torch.manual_seed(0)
+        model = Ladder(IMAGE_SHAPE, latent_channels=(4, 4, 4), channels=16, blocks=2)
+        still = Factory("optimizer", "adam", {"learning_rate": 1e-12})
+        run(tmp_path / name, model, steps=1, epochs=None, batch_size=1, optimizer=still, **options)
+        logs[name] = (tmp_path / name / "log.txt").read_text()
+        x, generator = ToySplit().fixed(0, 40, 0).double(), torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            bounds[name] = model.eval().double().draw(x, 4, generator=generator).log_weight.mean().item()
+    assert -25 < bounds["sixteen"] < -20  # uniform pixels have 30 log 2 = 20.8 nats
+    assert bounds["one"] < -1e9
+    assert bounds["unscaled"] == bounds["as asked"] < -1e9
+    assert "initialized by one image" in logs["one"]
+    assert "got no initialize function" in logs["unscaled"]
+    assert not any("warning" in logs[name] for name in ("sixteen", "as asked"))

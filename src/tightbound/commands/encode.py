@@ -31,8 +31,8 @@ def write_codes(
 ) -> None:
     """Writes ``mean`` (N, D), ``samples`` (K, N, D), ``index``, ``label`` if any, and how the mean was made.
 
-    A ladder's layers are numbered, the bottom first: ``mean_1``, ``samples_1``, ``mean_2``, ... ``mean_samples`` is 0
-    where the mean is in closed form, else the number of posterior samples that it averages.
+    The layers of a ladder of several are numbered, the bottom first: ``mean_1``, ``samples_1``, ``mean_2``, ...
+    ``mean_samples`` is 0 where the mean is in closed form, else the number of posterior samples that it averages.
     """
     if out.suffix != ".npz":
         raise RecipeError(f"--out: got {str(out)!r}; expected a file that ends in .npz")

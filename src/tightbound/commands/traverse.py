@@ -176,7 +176,8 @@ def _units(run: Run, model: Model, dims: str) -> tuple[list[int], str]:
 def _units_of_layer(run: Run, layer: int, sizes: tuple[int, ...]) -> tuple[list[int], str]:
     """The units of a ladder's layer that are used most."""
     if not 1 <= layer <= len(sizes):
-        raise RecipeError(f"--dims: got layer{layer}; expected layer1, the bottom, to layer{len(sizes)}, the top")
+        there = "the only one" if len(sizes) == 1 else f"the bottom, to layer{len(sizes)}, the top"
+        raise RecipeError(f"--dims: got layer{layer}; expected layer1, {there}")
     found = read_run(run.folder).main
     units, order = units_by_use({} if found is None else found.row, sizes)
     return [unit for unit in units if layer_of_unit(unit, sizes) == layer][:MOST_USED], order

@@ -8,30 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tightbound.core import Encoding, Model
+from tightbound.core import Model
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.checks import evaluating
 from tightbound.evaluation.chunks import probe_chunk, spans
 from tightbound.evaluation.source import Images
 from tightbound.evaluation.units import keep
-from tightbound.numerics import NOISE_IMAGE_TILE, Gaussian
+from tightbound.numerics import NOISE_IMAGE_TILE
 
 POSTERIOR_SAMPLES = 64  # of an image, where the moments have no closed form
 _BLOCK = 16  # samples whose noise is drawn together
-
-
-def closed_posterior(model: Model, encoding: Encoding) -> Gaussian | None:
-    """q(z | x) (B, D), or (D) if it is the same for every image; None unless x alone makes it a Gaussian.
-
-    That of the model's posterior, or what the model itself has a ``closed_posterior`` of.
-    """
-    own: Callable[[Encoding], Gaussian | None] | None = getattr(model, "closed_posterior", None)
-    if own is not None:
-        return own(encoding)
-    posterior = getattr(model, "posterior", None)
-    if posterior is None or "gaussian" not in getattr(posterior, "capabilities", ()):
-        return None
-    return posterior.base(encoding.features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +76,7 @@ def _encode(
     """Codes of one tile of images; the noise of a sample depends on the key and on the index of the image."""
     calls = [(rows, x[rows.start : rows.stop]) for rows in spans(0, len(x), chunk)]
     encodings = [model.encode(part) for _, part in calls]
-    gaussians = [closed_posterior(model, encoding) for encoding in encodings]
+    gaussians = [model.closed_posterior(encoding) for encoding in encodings]
     closed = [q.mean.expand(len(part), -1) for q, (_, part) in zip(gaussians, calls, strict=True) if q is not None]
     count = samples if closed else max(samples, mean_samples)
     sums = _Sums(samples, len(x))

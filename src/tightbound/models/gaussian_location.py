@@ -191,6 +191,10 @@ class GaussianLocation(Model):
         shape = (num_samples, self.latent_dim)
         return torch.randn(shape, generator=generator, dtype=self.shift.dtype, device=self.shift.device)
 
+    def closed_posterior(self, encoding: Encoding) -> Gaussian | None:
+        """q(z) where the posterior is a Gaussian; see ``Model.closed_posterior``."""
+        return self.posterior.base(encoding.features) if "gaussian" in self.posterior.capabilities else None
+
     def base(self, encoding: Encoding) -> Gaussian | None:
         """The posterior's base (B, D); see ``Model.base``."""
         q = self.posterior.base(encoding.features)

@@ -46,7 +46,7 @@ class Ladder(Model):
         image_shape: (C, H, W); any size, it is padded with zeros to a multiple of the overall factor, and cropped.
         latent_channels: of each layer's latents, the bottom first.
         downsample: by how many factors of 2 each layer's maps are smaller than those below it; None: 1 each, as long
-            as there are more than 2 pixels along the longer side.
+            as there are more than 2 pixels along the longer side and padding stays below four times the pixels.
         channels: of every other map.
         blocks: residual blocks of each layer and direction, and of the last stage.
         block: the order of a block's layers: b normalization, a activation, c convolution, d dropout.
@@ -68,7 +68,8 @@ class Ladder(Model):
         batch_norm_eps: of every batch normalization: added to the variance.
 
     Raises:
-        RecipeError: lists of different lengths, or layers that are to halve maps more often than they have blocks.
+        RecipeError: lists of different lengths, or layers that are to halve maps more often than they have blocks, or
+            than it takes to leave one pixel.
     """
 
     def __init__(
@@ -234,7 +235,7 @@ class Ladder(Model):
         return Gaussian(p.standardize(q.mean), q.scale / p.scale)
 
     def closed_posterior(self, encoding: Encoding) -> Gaussian | None:
-        """q(z | x) (B, D) of a ladder of one layer, laid out flat; None of deeper ones."""
+        """q(z | x) (B, D) of a ladder of one layer; None of deeper ones."""
         return None if self.num_layers > 1 else self._of_one_layer(encoding)[0]
 
     def _of_one_layer(self, encoding: Encoding) -> tuple[Gaussian, Gaussian]:
@@ -256,7 +257,7 @@ class Ladder(Model):
         for layer, z in zip(reversed(range(self.num_layers)), latents, strict=True):
             z = z.reshape(1, -1, *z.shape[-3:])
             found.append(self._prior(layer, above, z.shape[:2]).standardize(z.flatten(2)))
-            above = self._down(layer, z, above)
+            above = self._down(layer, z, above) if layer else None
         return torch.cat(found, -1).reshape(*rows, -1)
 
     def decode(self, *latents: Tensor) -> PixelDistribution:
@@ -277,8 +278,8 @@ class Ladder(Model):
     def params_at(self, epsilon: Float[Tensor, "*rows E"]) -> Tensor:
         """The likelihood's parameters (*rows, P, H, W) at flat coordinates: one pass."""
         rows = epsilon.shape[:-1]
-        _, above = self._descend(epsilon.reshape(-1, epsilon.shape[-1]))
-        return self._params(above, (1, math.prod(rows))).reshape(*rows, -1, *self.image_shape[1:])
+        maps = self._last_maps(*self._descend(epsilon.reshape(-1, epsilon.shape[-1])))
+        return self._params(maps, (1, math.prod(rows))).reshape(*rows, -1, *self.image_shape[1:])
 
     def sample(
         self,
@@ -316,8 +317,8 @@ class Ladder(Model):
                 raise ValueError(
                     f"expected latents {(num_images, *group.shape)} of layer {layer}; got {tuple(given[layer].shape)}"
                 )
-        _, above = self._descend(epsilon, given, constant_layers)
-        params = self._params(above, (1, num_images)).squeeze(0)
+        maps = self._last_maps(*self._descend(epsilon, given, constant_layers))
+        params = self._params(maps, (1, num_images)).squeeze(0)
         return PixelDistribution(self.likelihood, params)
 
     def _check_layers(self, named: Sequence[int]) -> None:
@@ -366,8 +367,8 @@ class Ladder(Model):
 
     def _descend(
         self, epsilon: Tensor, given: Mapping[int, Tensor] | None = None, constant: Collection[int] = ()
-    ) -> tuple[list[Tensor], Tensor]:
-        """Latents (N, z, H, W), the top first, and the last maps at flat coordinates (N, E)."""
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Latents (N, z, H, W), the top first, at flat coordinates (N, E), and the maps above the bottom layer."""
         latents, above = [], None
         for layer, group in zip(reversed(range(self.num_layers)), self.groups, strict=True):
             z = None if given is None else given.get(layer + 1)
@@ -377,9 +378,12 @@ class Ladder(Model):
             if layer + 1 in constant:
                 z = z[:1].expand_as(z)
             latents.append(z)
-            above = self._down(layer, z.unsqueeze(0), above)
-        assert above is not None
+            above = self._down(layer, z.unsqueeze(0), above) if layer else above
         return latents, above
+
+    def _last_maps(self, latents: Sequence[Tensor], above: Tensor | None) -> Tensor:
+        """What the bottom layer makes of its latents, the last of these."""
+        return self._down(0, latents[-1].unsqueeze(0), above)
 
     def _prior(self, layer: int, above: Tensor | None, rows: tuple[int, ...]) -> Gaussian:
         """p(z_i | z_>i): (K, B, units), at the top (units)."""
@@ -474,7 +478,7 @@ def _padded(image_shape: tuple[int, int, int], halvings: int) -> tuple[int, int]
     return height, width
 
 
-def _most_halvings(image_shape: tuple[int, int, int]) -> int:
+def _cheap_halvings(image_shape: tuple[int, int, int]) -> int:
     """How many leave the padded image less than four times the pixels: as many as take a square down to one."""
     halvings = 0
     while math.prod(_padded(image_shape, halvings + 1)) < 4 * math.prod(image_shape[1:]):
@@ -483,8 +487,8 @@ def _most_halvings(image_shape: tuple[int, int, int]) -> int:
 
 
 def _halvings(image_shape: tuple[int, int, int], layers: int, initial: bool) -> tuple[int, ...]:
-    """Layer by layer down to two pixels, as far as padding allows."""
-    done, most, halvings = int(initial), _most_halvings(image_shape), []
+    """Layer by layer down to two pixels along the longer side, while padding does not cost four times the pixels."""
+    done, most, halvings = int(initial), _cheap_halvings(image_shape), []
     for _ in range(layers):
         longest = max(_padded(image_shape, done)) >> done
         halvings.append(int(longest > 2 and done < most))
@@ -512,12 +516,13 @@ def _check(latent_channels: tuple[int, ...], downsample: tuple[int, ...], blocks
 
 
 def _check_padding(image_shape: tuple[int, int, int], downsample: tuple[int, ...], initial: bool) -> None:
-    """Maps that are halved too often would be of padding."""
-    halvings, most = int(initial) + sum(downsample), _most_halvings(image_shape)
+    """Halvings beyond the one that leaves a single pixel of the longer side halve nothing but padding."""
+    halvings, most = int(initial) + sum(downsample), max((max(image_shape[1:]) - 1).bit_length(), 1)
     if halvings > most:
         asked = f"{list(downsample)}{' and model.initial_downscale' if initial else ''}"
+        height, width = _padded(image_shape, halvings)
         raise RecipeError(
             f"model.downsample: got {asked}, {halvings} halvings; images of {image_shape[1]} × {image_shape[2]} "
-            f"would be padded to multiples of {2**halvings:,} pixels",
+            f"would be padded to {height:,} × {width:,}",
             hint=f"at most {most} in all, or model.downsample=null to have them chosen",
         )

@@ -143,6 +143,10 @@ class VAE(Model):
         noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return noise if self.prior.whitened else self.prior.sample(noise, self._components(encoding))
 
+    def closed_posterior(self, encoding: Encoding) -> GaussianValue | None:
+        """q(z | x) where the posterior is a Gaussian; see ``Model.closed_posterior``."""
+        return self.posterior.base(encoding.features) if "gaussian" in self.posterior.capabilities else None
+
     def base(self, encoding: Encoding) -> GaussianValue | None:
         """The posterior's base, whitened by the prior where that is a diagonal Gaussian; see ``Model.base``."""
         q = self.posterior.base(encoding.features)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tightbound.core import Model
-from tightbound.evaluation.codes import POSTERIOR_SAMPLES, closed_posterior
+from tightbound.evaluation.codes import POSTERIOR_SAMPLES
 from tightbound.numerics import Gaussian, generator_for, mixture_log_prob
 
 PRIOR_SAMPLES = 65_536  # where the prior's moments have no closed form
@@ -52,7 +52,7 @@ def posterior_moments(
         generator: of these samples.
     """
     encoding = model.encode(x)
-    gaussian = closed_posterior(model, encoding)
+    gaussian = model.closed_posterior(encoding)
     if gaussian is not None:
         mean, scale = (part.expand(len(x), -1) for part in (gaussian.mean, marginal_scale(gaussian)))
         return Moments((mean.reshape(-1, *model.groups[0].shape),), scale, 0, gaussian)
@@ -101,7 +101,8 @@ def prior_latents(model: Model, seed: int) -> tuple[Tensor, Tensor]:
     mixed = _mixture(model)
     if mixed is not None:
         return mixture_moments(*mixed)
-    samples = _prior_samples(model, seed).split(_AT_ONCE if len(model.groups) > 1 else PRIOR_SAMPLES)
+    # A model without a prior of its own carries its samples through networks.
+    samples = _prior_samples(model, seed).split(PRIOR_SAMPLES if hasattr(model, "prior") else _AT_ONCE)
     return _moments(torch.cat([flat(model.latents_at(part)) for part in samples]))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tightbound.core import Model
 from tightbound.models import Ladder
 from tightbound.numerics import generator_for
-from tightbound.report.codes import like
+from tightbound.report.codes import like, prior_latents
 from tightbound.report.latents import (
     Chosen,
     ImageSource,
@@ -77,7 +77,7 @@ def collect_pictures(
         row = {} if evaluation is None else evaluation.row
         if split is None or len(split) == 0:
             walked = _walked(model, None, None, row, seed, split_name)
-            generated = generated_rows(model, PIPED, seed)
+            generated = generated_rows(model, PIPED, seed, prior_latents(model, seed))
             return replace(drawn, generated=generated, layers=_layers(model, None, seed), **walked)
         if row.get("split") != split_name:
             evaluation = None  # its image indices are of another split
@@ -120,9 +120,10 @@ def _latents(model: Model, split: ImageSource, row: Row, seed: int, pixel_seed: 
     flown = choose(model, split, one_of_each(split, FLOWN), seed, pixel_seed)
     apart = len(corners.index) == CORNERS and spread.max() > 0  # without an encoder all images are in one place
     walk = between(model, corners, _steps(model), split_name)[0] if apart else None
+    prior = prior_latents(model, seed)
     return {
-        "encoded": encoded_rows(model, chosen, seed, spread),
-        "generated": generated_rows(model, PIPED, seed, spread),
+        "encoded": encoded_rows(model, chosen, prior, spread),
+        "generated": generated_rows(model, PIPED, seed, prior, spread),
         "interpolation": walk,
         **_walked(model, chosen, choose(model, split, [0], seed, pixel_seed), row, seed, split_name),
         "codes": codes,

@@ -21,7 +21,6 @@ from tightbound.report.codes import (
     like,
     posterior_moments,
     prior_epsilon,
-    prior_latents,
 )
 from tightbound.report.layer_names import layer_of_unit
 from tightbound.report.pictures import Array, Carried, Codes, Correlations, Interpolation, Pipeline, Traversal
@@ -102,17 +101,17 @@ def spread_over(split: ImageSource, number: int) -> list[int]:
     return [i * len(split) // number for i in range(number)]
 
 
-def encoded_rows(model: Model, chosen: Chosen, seed: int, spread: Array) -> Pipeline:
+def encoded_rows(model: Model, chosen: Chosen, prior: tuple[Tensor, Tensor], spread: Array) -> Pipeline:
     """Images, posterior means and standard deviations, and what is decoded at the means.
 
     Args:
         model: any.
         chosen: the images.
-        seed: of the prior's moments.
+        prior: its moments, ``prior_latents``.
         spread: (U), how much each latent unit varies; where there are many, those of most are shown.
     """
     pixels = model.decode(*chosen.moments.mean)
-    prior_mean, prior_std = prior_latents(model, seed)
+    prior_mean, prior_std = prior
     return Pipeline(
         as_array(chosen.moments.flat_mean),
         as_array(pixels.mean),
@@ -127,12 +126,14 @@ def encoded_rows(model: Model, chosen: Chosen, seed: int, spread: Array) -> Pipe
     )
 
 
-def generated_rows(model: Model, number: int, seed: int, spread: Array | None = None) -> Pipeline:
+def generated_rows(
+    model: Model, number: int, seed: int, prior: tuple[Tensor, Tensor], spread: Array | None = None
+) -> Pipeline:
     """The same from samples of the prior, with the pixels of one sample each; ``spread`` is that under the prior."""
     generator = _generator(model, seed, "report prior samples")
     latents = model.latents_at(model.sample_prior(number, generator))
     pixels = model.decode(*latents)
-    prior_mean, prior_std = (as_array(moment) for moment in prior_latents(model, seed))
+    prior_mean, prior_std = (as_array(moment) for moment in prior)
     return Pipeline(
         as_array(flat(latents)),
         as_array(pixels.mean),

@@ -118,8 +118,8 @@ def assemble(
     """Builds every part and restores the checkpoint into them.
 
     At the beginning of a run that is to be initialized by data, ``initialize`` gets the model and the images and noise
-    of the first step, those of all processes together, before anything copies the weights. It is done in the first
-    process, whose weights all then have.
+    of the first step, those of all processes together, before anything copies the weights; where these are few images,
+    16 of the split's, with fewer samples of each. It is done in the first process, whose weights all then have.
 
     Raises:
         RecipeError: the processes cannot share a batch equally, or the weights.
@@ -145,8 +145,12 @@ def assemble(
     masks = masks_of(model, seed=settings.seed, rank=processes.rank, device=device)
     if initialize is not None and layers is not None and processes.is_first:
         with full_precision(model), masks(-1):
-            first = batches(batch_size=max(decisions.batch_size, min(_FEWEST, len(split))))
-            initialize(model, *first(0), layers == "weight_normalized")
+            x, noise = batches(batch_size=max(decisions.batch_size, min(_FEWEST, len(split))))(0)
+            # Hardly more pairs than a step has, which may fill the memory.
+            samples = max(objective.num_samples * decisions.batch_size // len(x), 1)
+            initialize(model, x, noise[:samples], layers == "weight_normalized")
+        if len(split) == 1:
+            warn("initialized by one image, which does not tell how images vary: the bound of others may begin far off")
     processes.copy([*model.parameters(), *model.buffers()])
 
     step = TrainingStep(model, objective)

@@ -25,8 +25,7 @@ class TrainingSettings:
         ema: decay of the moving average of the parameters, which is then what is validated and kept; None for none.
         seed: of epoch order, pixel noise and posterior noise.
         initialize: which layers' weights are scaled by the first images before the first step: auto, the
-            weight-normalized ones, as the authors of weight normalization do, and all of a ladder that has none;
-            data, all; none.
+            weight-normalized ones, as the authors of weight normalization do, and all of a ladder; data, all; none.
         precision: of the network bodies; auto is bf16 where the processor has fast bf16, else float32.
         compile: whether the step is compiled; auto compiles where the run is long enough to repay it.
         cuda_graph: whether a GPU replays the step as one CUDA graph, compiled or not; auto does on every GPU, in a
