@@ -92,3 +92,26 @@ def test_steps_of_their_own_are_different_steps_in_order() -> None:
 def test_not_amortized_has_one_set_for_all_images() -> None:
     flow = Planar(7, 4, amortized=False)
     assert sum(p.numel() for p in flow.parameters()) == 2 * 4 + 1
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("amortized", [True, False])
+def test_many_steps_are_one_after_the_other(shared: bool, amortized: bool) -> None:
+    """19 steps, of which 8 log-determinants are taken at once: against each step's own Jacobian, by autograd."""
+    flow = Planar(4, 3, repeat=19, shared=shared, amortized=amortized)
+    features, z = torch.randn(2, 4), torch.randn(5, 2, 3)
+    found, log_det = flow(z, features)
+    sets = flow.head(features).unflatten(-1, (flow.sets, -1))
+    expected = torch.zeros(5, 2)
+    for index in range(19):
+        u, w, b = sets[:, index % flow.sets].split((3, 3, 1), -1)
+        direction, _ = invertible_direction(u, w)
+
+        def step(point: torch.Tensor, u: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return point + u * torch.tanh((w * point).sum(-1, keepdim=True) + b)
+
+        jacobian = torch.func.vmap(torch.func.vmap(torch.func.jacrev(step)), in_dims=(0, None, None, None))
+        expected = expected + jacobian(z, direction, w.expand(2, -1), b.expand(2, -1)).det().log()
+        z = step(z, direction, w, b)
+    torch.testing.assert_close(found, z)
+    torch.testing.assert_close(log_det, expected)

@@ -231,7 +231,10 @@ class GaussianLocation(Model):
         return rows_log_prob(features, self.shift.expand_as(center), self.log_scale) + gain.sum(-1)
 
     def _target(self, features: Tensor) -> Target:
-        """log p(x, z) as a quadratic of z: what does not depend on z is computed once, not at each leapfrog step."""
+        """log p(x, z) as a quadratic of z: what does not depend on z is computed once, not at each leapfrog step.
+
+        It is that of the weights as they are: make it anew after ``backward`` or an update.
+        """
         count, center, _ = _split(features)
         weight, middle = count * (-2 * self.log_scale).exp(), center - self.shift
         constant = rows_log_prob(features, center, self.log_scale) - 0.5 * self.latent_dim * _LOG_2_PI

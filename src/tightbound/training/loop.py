@@ -132,7 +132,7 @@ def train(
     with processes.alike(RecipeError):
         check_settings(settings, processes)
     decisions = processes.first(lambda: read_decisions(resolved or {}) or decide(settings, model, len(train_split)))
-    unscaled = initialize is None and decisions.initialize == "all" and not resume
+    unscaled = initialize is None and decisions.initialize == "all"
     if initialize is None:
         decisions = dataclasses.replace(decisions, initialize=None)
     if processes.are_several:
@@ -178,14 +178,17 @@ def train(
         for note in () if resume else notes:
             reporter.note(note)
         _announce(reporter, decisions, processes, counters.step, resume)
-        if unscaled:
+        if unscaled and found is None:
             reporter.warn(
-                "this model is meant to start by data and got no initialize function, so that its bound may begin far "
-                "off: pass initialize=initialize_from_data (tightbound.networks), or set training.initialize=none"
+                "this model is meant to start by data and got no initialize function: unless its weights are scaled or "
+                "trained already, its bound may begin far off; pass initialize=initialize_from_data "
+                "(tightbound.networks), or set training.initialize=none"
             )
         if session.initialized is not None:
             which = {"all": "every layer", "weight_normalized": "every weight-normalized layer"}[session.initialized]
             reporter.line(f"initialized by data: the weights are scaled such that the first images fit {which}")
+            if len(train_split) == 1:
+                reporter.warn("a single image does not tell how images vary: the bound of others may begin far off")
         validation = None
 
         while counters.step < total_steps and not counters.stopped_early:

@@ -146,11 +146,9 @@ def assemble(
     if initialize is not None and layers is not None and processes.is_first:
         with full_precision(model), masks(-1):
             x, noise = batches(batch_size=max(decisions.batch_size, min(_FEWEST, len(split))))(0)
-            # Hardly more pairs than a step has, which may fill the memory.
+            # No more pairs than a step has, which may fill the memory, but for one of each image.
             samples = max(objective.num_samples * decisions.batch_size // len(x), 1)
-            initialize(model, x, noise[:samples], layers == "weight_normalized")
-        if len(split) == 1:
-            warn("initialized by one image, which does not tell how images vary: the bound of others may begin far off")
+            initialize(model, x, noise[:samples].clone(), layers == "weight_normalized")
     processes.copy([*model.parameters(), *model.buffers()])
 
     step = TrainingStep(model, objective)
