@@ -195,3 +195,18 @@ def test_the_missing_half_is_refused_as_a_bound() -> None:
 def test_images_of_several_channels_are_refused() -> None:
     with pytest.raises(RecipeError, match="one channel of N rows"):
         GaussianLocation((3, 8, 8))
+
+
+def test_what_a_trajectory_follows_is_the_joint_density_row_by_row() -> None:
+    """log N(z; 0, I) + Σ_i log N(x_i; z + Δ, diag σ²) by PyTorch's own densities, its slope by autograd."""
+    model, x, z = GaussianLocation((1, 7, 3)), torch.randn(2, 1, 7, 3), torch.randn(4, 2, 3, requires_grad=True)
+    with torch.no_grad():
+        model.shift.normal_()
+        model.log_scale.normal_()
+    rows = Normal((z + model.shift).unsqueeze(-2), model.log_scale.exp())
+    expected = Normal(0.0, 1.0).log_prob(z).sum(-1) + rows.log_prob(x.squeeze(1)).sum((-1, -2))
+    found = model.target(x, model.encode(x))(z)
+    torch.testing.assert_close(found, expected)
+    parts = (z, model.shift, model.log_scale)
+    for a, b in zip(torch.autograd.grad(found.sum(), parts), torch.autograd.grad(expected.sum(), parts), strict=True):
+        torch.testing.assert_close(a, b)

@@ -483,7 +483,7 @@ def _cheap_halvings(image_shape: tuple[int, int, int]) -> int:
     halvings = 0
     while math.prod(_padded(image_shape, halvings + 1)) < 4 * math.prod(image_shape[1:]):
         halvings += 1
-    return max(halvings, 1)
+    return halvings
 
 
 def _halvings(image_shape: tuple[int, int, int], layers: int, initial: bool) -> tuple[int, ...]:
