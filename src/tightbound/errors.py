@@ -44,3 +44,9 @@ class DataError(TightboundError, ValueError):
     """The data are missing, empty, corrupt, or of the wrong shape or range. Exit status 3."""
 
     exit_status = 3
+
+
+def is_of_lost_process(error: BaseException) -> bool:
+    """Whether it says that one of several processes has ended, and not what went wrong there."""
+    # By name, for torch may not be loaded.
+    return type(error).__name__ in ("DistBackendError", "DistNetworkError") or "Connection closed by peer" in str(error)

@@ -26,15 +26,40 @@ from tightbound.training import InterruptedTrainingError, Processes
 SETTINGS = ("training.epochs=null", "training.steps=12", "training.precision=float64", "training.tensorboard=false")
 
 
-def _start(*arguments: object) -> subprocess.Popen[str]:
+LATE = """
+import os, pathlib, time
+from tightbound.training.interruption import Interruption
+enter = Interruption.__enter__
+
+def late(self):
+    if os.environ["RANK"] == os.environ["LATE_RANK"]:
+        pathlib.Path(os.environ["LATE_FILE"]).touch()
+        time.sleep(4)
+    return enter(self)
+
+Interruption.__enter__ = late
+"""
+
+
+def _start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tightbound", *map(str, arguments), "--processes", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)
 
 
-def _train(*arguments: object) -> subprocess.Popen[str]:
-    return _start("train", "digits-vae", *arguments, "--no-evaluate")
+def _train(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+    return _start("train", "digits-vae", *arguments, "--no-evaluate", **variables)
+
+
+def _interrupt_at(process: subprocess.Popen[str], sign: Path) -> str:
+    """Ctrl-C as soon as a file is there; what was said on stderr."""
+    for _ in range(1600):
+        if process.poll() is not None or sign.exists():
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=170)[1]
 
 
 def test_two_processes_make_the_run_that_one_makes(tmp_path: Path) -> None:
@@ -64,17 +89,25 @@ def test_ctrl_c_saves_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     """It reaches all processes, and the launcher passes it on to them a second time."""
     folder = tmp_path / "run"
     process = _train("training.epochs=5000", "training.tensorboard=false", "--out", str(folder))
-    for _ in range(1600):
-        if process.poll() is not None or (folder / "metrics.jsonl").exists():
-            break
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=170)
+    err = _interrupt_at(process, folder / "metrics.jsonl")
     assert process.returncode == 130, err
     assert err.count("error: ") == 1
     assert "torch" not in err
     assert f"--out {folder} --resume --no-evaluate --processes 2" in err
     assert len(list((folder / "checkpoints").glob("step-*"))) == 1
+
+
+@pytest.mark.parametrize(("late", "sign"), [("0", "late"), ("1", "late"), ("1", "run/metrics.jsonl")])
+def test_ctrl_c_while_one_is_not_ready_is_said_as_what_it_is(tmp_path: Path, late: str, sign: str) -> None:
+    """None begins to write before all are ready to save; one that is not is ended, and is not what went wrong."""
+    (tmp_path / "late.py").write_text(LATE, encoding="utf-8")
+    variables = {"PYTHONPATH": str(tmp_path), "LATE_RANK": late, "LATE_FILE": str(tmp_path / "late")}
+    process = _train("training.epochs=5000", "--import", "late", "--out", str(tmp_path / "run"), **variables)
+    err = _interrupt_at(process, tmp_path / sign)
+    assert process.returncode == 130, err
+    saved = (tmp_path / "run" / "checkpoints").glob("step-*")
+    assert (err.count("error: "), len(list(saved))) == (1, int(sign != "late"))
+    assert ("a checkpoint was saved" if sign != "late" else "error: stopped by Ctrl-C") in err
 
 
 def test_two_processes_evaluate_to_the_bit_what_one_does(copied: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from tightbound.errors import TightboundError
+from tightbound.errors import TightboundError, is_of_lost_process
 
 _INTERRUPTED = 130
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
@@ -53,7 +53,7 @@ def _describe(error: Exception, arguments: Sequence[str]) -> tuple[str, str]:
         return _with_flag(error.message, arguments), error.hint
     if _is_out_of_memory(error):
         return "out of memory", "use a smaller training.batch_size, or fewer images or samples at a time"
-    if _is_of_another_process(error):
+    if is_of_lost_process(error):
         return "another process of this run has ended, and this one cannot go on without it", "see what that one said"
     if isinstance(error, OSError):
         return str(error), ""
@@ -73,11 +73,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     # By name, for torch may not be loaded; its CPU allocator raises a plain RuntimeError.
     names = (type(error).__name__, str(error))
     return isinstance(error, MemoryError) or names[0] == "OutOfMemoryError" or "can't allocate memory" in names[1]
-
-
-def _is_of_another_process(error: Exception) -> bool:
-    names = (type(error).__name__, str(error))
-    return names[0] in ("DistBackendError", "DistNetworkError") or "Connection closed by peer" in names[1]
 
 
 def _say(message: str, hint: str) -> None:

@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from tightbound.errors import is_of_lost_process
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -19,6 +21,10 @@ class Interruption:
     Args:
         launched: whether a launcher has started this process. It passes on a Ctrl-C that the terminal has sent to all
             already, so a second signal is no second wish: it does nothing. A launcher does not wait forever.
+
+    Raises:
+        KeyboardInterrupt: at the end, in place of an error that another process was lost, if the signal has come here
+            too: it has ended one that was not inside yet, which then is the reason.
     """
 
     def __init__(self, launched: bool = False) -> None:
@@ -35,6 +41,8 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+        if self._launched and self.requested and error is not None and is_of_lost_process(error):
+            raise KeyboardInterrupt from error
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

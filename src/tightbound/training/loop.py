@@ -147,10 +147,11 @@ def train(
         stack.callback(setattr, objective, "over_processes", objective.over_processes)  # set below, for this run
         stack.enter_context(processes.alike(TrainingError, RecipeError, RunError))
         stack.enter_context(memory_kept(device.type))
+        # Before all meet in the next line: none does a step, or writes, while a signal would still end another.
+        interruption = stack.enter_context(Interruption(launched=processes.are_several))
         own = folder if processes.is_first else None
         found = hand_out(processes.each(lambda: own and _open(own, resume, stack)), processes)
         counted = found.state["counters"] if found else {"step": 0, "metrics_bytes": 0}
-        interruption = stack.enter_context(Interruption(launched=processes.are_several))
         metrics = stack.enter_context(MetricsFile(own, counted["metrics_bytes"]))
         reporter = stack.enter_context(
             Reporter(
