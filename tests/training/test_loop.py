@@ -18,6 +18,7 @@ from tightbound.registry import Factory
 from tightbound.training import InterruptedTrainingError, TrainingStep, decide, load_weights, place
 from tightbound.training import checkpoint as files
 from tightbound.training.batches import Batches
+from tightbound.training.interruption import Interruption
 from tightbound.training.validation import mean_elbo
 
 
@@ -235,6 +236,24 @@ def test_an_interruption_saves_and_says_so(number: signal.Signals, tmp_path: Pat
     run(tmp_path, stopped, resume=True)
     run(tmp_path / "straight", straight)
     assert equal(weights(stopped), weights(straight))
+
+
+@pytest.mark.parametrize(
+    ("launched", "number", "text", "raised"),
+    [
+        (True, signal.SIGINT, "Connection closed by peer [127.0.0.1]:29500", KeyboardInterrupt),
+        (True, signal.SIGTERM, "Connection closed by peer [127.0.0.1]:29500", RuntimeError),
+        (True, signal.SIGINT, "shapes cannot be multiplied", RuntimeError),
+        (False, signal.SIGINT, "Connection closed by peer [127.0.0.1]:29500", RuntimeError),
+    ],
+)
+def test_a_process_lost_to_ctrl_c_is_no_error_of_its_own(
+    launched: bool, number: signal.Signals, text: str, raised: type[BaseException]
+) -> None:
+    """A launcher sends SIGTERM to the others of one that has failed: then that failure is the reason."""
+    with pytest.raises(raised), Interruption(launched=launched):
+        signal.raise_signal(number)
+        raise RuntimeError(text)
 
 
 def test_a_full_disk_under_a_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

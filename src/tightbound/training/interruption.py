@@ -23,12 +23,13 @@ class Interruption:
             already, so a second signal is no second wish: it does nothing. A launcher does not wait forever.
 
     Raises:
-        KeyboardInterrupt: at the end, in place of an error that another process was lost, if the signal has come here
-            too: it has ended one that was not inside yet, which then is the reason.
+        KeyboardInterrupt: at the end, in place of an error that another process was lost, if Ctrl-C has come here too:
+            it has ended one that was not inside yet. A launcher that ends the others of a failed one sends SIGTERM.
     """
 
     def __init__(self, launched: bool = False) -> None:
         self.requested = False
+        self._ctrl_c = False
         self._launched = launched
         self._kept: dict[signal.Signals, Any] = {}
 
@@ -41,11 +42,12 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        if self._launched and self.requested and error is not None and is_of_lost_process(error):
+        if self._launched and self._ctrl_c and error is not None and is_of_lost_process(error):
             raise KeyboardInterrupt from error
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+        self._ctrl_c |= number == signal.SIGINT
         if not self._launched:
             self._restore()
 
