@@ -251,9 +251,14 @@ def test_a_process_lost_to_ctrl_c_is_no_error_of_its_own(
     launched: bool, number: signal.Signals, text: str, raised: type[BaseException]
 ) -> None:
     """A launcher sends SIGTERM to the others of one that has failed: then that failure is the reason."""
-    with pytest.raises(raised), Interruption(launched=launched):
-        signal.raise_signal(number)
-        raise RuntimeError(text)
+
+    def meet() -> None:
+        with Interruption(launched=launched):
+            signal.raise_signal(number)
+            raise RuntimeError(text)
+
+    with pytest.raises(raised):
+        meet()
 
 
 def test_a_full_disk_under_a_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
