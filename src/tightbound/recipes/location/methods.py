@@ -52,7 +52,7 @@ def _iaf(dimension: int) -> Factory:
 
 def _planar(label: str, repeat: int, shared: bool, *, published: bool = True) -> Method:
     flow = _flow("planar", {"repeat": repeat, "shared": shared, "amortized": False})
-    return Method(label, lambda _: flow, missing_half=True, published=published)
+    return Method(label, lambda _: flow, lambda d: 1 / d, missing_half=True, published=published)
 
 
 def _hamiltonian(label: str, steps: int, tempering: str) -> Method:
