@@ -505,7 +505,7 @@ def location_lines(found: Sequence[Row]) -> Iterator[str]:
     made = sorted({(row["commit"][:7], row["machine"]) for row in found})
     origin = "; ".join(f"commit {commit}, {machine}" for commit, machine in made)
     yield f"Made by `make results` from [the rows](results/gaussian-location); do not edit below. {origin}."
-    yield f"All updates took {duration(seconds)} if one process made them all, on a machine with other work."
+    yield f"All updates took {duration(seconds)}, summed over the processes."
     yield ""
     for name, exhibit in location_charts(found):
         yield from (f"![{exhibit.title}]({name})", "", exhibit.caption, "")

@@ -5,6 +5,8 @@ A message is one line that says what was expected and what was given; the hint s
 
 from __future__ import annotations
 
+_CLOSED = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+
 
 class TightboundError(Exception):
     """Base of every expected failure. Exit status 1.
@@ -48,5 +50,7 @@ class DataError(TightboundError, ValueError):
 
 def is_of_lost_process(error: BaseException) -> bool:
     """Whether it says that one of several processes has ended, and not what went wrong there."""
-    # By name, for torch may not be loaded.
-    return type(error).__name__ in ("DistBackendError", "DistNetworkError") or "Connection closed by peer" in str(error)
+    # By name, for torch may not be loaded. gloo raises a plain RuntimeError; an OSError with these words is another.
+    if type(error).__name__ in ("DistBackendError", "DistNetworkError"):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CLOSED)

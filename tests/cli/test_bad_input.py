@@ -230,15 +230,20 @@ def test_a_launcher_is_told_what_went_wrong(tightbound, tmp_path, monkeypatch):
     assert result.stderr.startswith("error: training.epochs")
 
 
-def test_ctrl_c_is_one_line(tightbound, monkeypatch):
+@pytest.mark.parametrize(("rank", "said"), [("0", "error: stopped by Ctrl-C\n  hint: "), ("1", "")])
+def test_ctrl_c_is_one_line(tightbound, monkeypatch, rank: str, said: str):
+    """Of several processes too, before they have joined."""
+
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(api, "load_recipe", interrupt)
     monkeypatch.setattr("tightbound.commands.train.load_recipe", interrupt)
+    monkeypatch.setenv("RANK", rank)
     result = tightbound("train", "digits-vae")
     assert result.exit_code == 130
-    assert result.stderr.startswith("error: stopped by Ctrl-C\n  hint: ")
+    assert result.stderr.startswith(said)
+    assert bool(result.stderr) == bool(said)
 
 
 def test_interrupted_training_says_how_to_go_on(tightbound, tmp_path, monkeypatch):

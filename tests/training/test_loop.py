@@ -242,6 +242,7 @@ def test_an_interruption_saves_and_says_so(number: signal.Signals, tmp_path: Pat
     ("launched", "number", "text", "raised"),
     [
         (True, signal.SIGINT, "Connection closed by peer [127.0.0.1]:29500", KeyboardInterrupt),
+        (True, signal.SIGINT, "[pair.cc:537] Read error: Connection reset by peer", KeyboardInterrupt),
         (True, signal.SIGTERM, "Connection closed by peer [127.0.0.1]:29500", RuntimeError),
         (True, signal.SIGINT, "shapes cannot be multiplied", RuntimeError),
         (False, signal.SIGINT, "Connection closed by peer [127.0.0.1]:29500", RuntimeError),

@@ -33,7 +33,8 @@ def one_line_failures(arguments: Sequence[str] = (), *, debug: bool = False) -> 
     try:
         yield
     except KeyboardInterrupt:
-        _say("stopped by Ctrl-C", "a training run goes on with the same command and --out RUN --resume")
+        if os.environ.get("RANK", "0") == "0":  # of several processes, which all meet it, the first says so
+            _say("stopped by Ctrl-C", "a training run goes on with the same command and --out RUN --resume")
         raise SystemExit(_INTERRUPTED) from None
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise

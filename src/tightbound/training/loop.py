@@ -126,6 +126,7 @@ def train(
         CheckpointError: a checkpoint is damaged or cannot be written.
         TrainingError: too many steps in a row were not finite, or training was interrupted.
         RecipeError: settings that cannot be followed.
+        KeyboardInterrupt: Ctrl-C has come so early that it ended another process.
     """
     settings, processes = settings or TrainingSettings(), join()
     processes.each(lambda: _check(settings, validation_split, initialize, validate))
@@ -147,7 +148,7 @@ def train(
         stack.callback(setattr, objective, "over_processes", objective.over_processes)  # set below, for this run
         stack.enter_context(processes.alike(TrainingError, RecipeError, RunError))
         stack.enter_context(memory_kept(device.type))
-        # Before all meet in the next line: none does a step, or writes, while a signal would still end another.
+        # Before all meet in the lines below: none does a step while a signal would still end another.
         interruption = stack.enter_context(Interruption(launched=processes.are_several))
         own = folder if processes.is_first else None
         found = hand_out(processes.each(lambda: own and _open(own, resume, stack)), processes)

@@ -155,6 +155,26 @@ def test_one_untempered_step_ends_where_theory_says(monkeypatch: pytest.MonkeyPa
     assert mean(row["truth"]["scale"]) == pytest.approx(expected, rel=0.05)
 
 
+def test_one_planar_step_shrinks_the_direction_of_the_smallest_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others keep the prior's variance, so that σ² = τ + 1 there: from 50 dimensions on a flow can go astray."""
+    monkeypatch.setattr("tightbound.recipes.location.fit.WINDOW", 60)
+    row = run_cell(Cell("bound", "planar-1", 50), StudySettings(data_sets=1, processes=1))
+    assert max(row["optimum"]["shift"]) < 1e-6
+    _, scale = truth(50)
+    wide = ((scale.square() + 1).sqrt() - scale).square()
+    expected = (wide.sum() - wide[scale.argmin()]).item()
+    assert mean(row["truth"]["scale"]) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(("table", "start"), [("bound", "best_shift"), ("published", "zeros")])
+def test_the_right_bound_begins_at_the_mean(table: str, start: str) -> None:
+    data = make_data_sets(6, 2, rows=300)
+    expected = data.best_shift if start == "best_shift" else torch.zeros(2, 6)
+    for method in ("planar-1", "mean-field"):
+        ensemble = make_ensemble(Cell(table, method, 6), data, 300, location=True)
+        torch.testing.assert_close(ensemble.value("shift"), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_the_missing_half_doubles_the_variance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Σ(√2 σ − σ)² where the posterior is narrow: the whole published error of σ by the autoregressive flow."""
     monkeypatch.setattr("tightbound.recipes.location.fit.WINDOW", 60)
@@ -231,6 +251,7 @@ def test_methods_are_the_published_ones() -> None:
     (iaf,) = options("iaf")["flows"]
     assert iaf.options["hidden"] == (125,)
     assert [METHODS["iaf"].rate(d) for d in (25, 100, 200, 400)] == [0.01, 0.008, 0.004, 0.004]
+    assert {METHODS[name].rate(50) for name in METHODS if name.startswith("planar")} == {0.02}
     repeats = {"planar-1": (1, True), "planar-30-shared": (30, True), "planar-30": (30, False)}
     for method, (repeat, shared) in repeats.items():
         (flow,) = options(method)["flows"]
@@ -254,6 +275,17 @@ def test_recorded_errors_are_the_published_ones() -> None:
     deviation = (2 * truth(25)[1].pow(4).sum() / 3).sqrt().item() / 20_000  # of the mean over three data sets
     for method in ("mean-field", "iaf"):
         assert found["bound", method] == pytest.approx(noise, abs=4 * deviation)
+
+
+@pytest.mark.parametrize("dimension", [25, 50, 100, 200, 300, 400])
+def test_recorded_planar_flows_have_not_gone_astray(dimension: int) -> None:
+    """Δ is where every bound has its optimum, and thirty steps, which contain one, are no worse."""
+    text = (Path(__file__).parents[3] / "docs" / "results" / "gaussian-location" / f"{dimension}.json").read_text()
+    found = {row["method"]: row for row in json.loads(text) if row["table"] == "bound"}
+    one, thirty = found["planar-1"], found["planar-30"]
+    assert max(*one["optimum"]["shift"], *thirty["optimum"]["shift"]) < 1e-5
+    error = max(one["elbo_error"]) + max(thirty["elbo_error"])
+    assert mean(thirty["elbo"]) > mean(one["elbo"]) - 4 * error / 3**0.5
 
 
 @pytest.mark.parametrize(
