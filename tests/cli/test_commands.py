@@ -276,7 +276,11 @@ def test_encode_writes_closed_form_means_and_samples_around_them(tightbound, cop
 
 
 def test_encode_without_a_closed_form_averages_samples_and_says_how_many(tightbound, copied, tmp_path, monkeypatch):
+    """As of a posterior that is no Gaussian."""
     monkeypatch.setattr("tightbound.models.VAE.closed_posterior", lambda model, encoding: None)
+    monkeypatch.setattr(
+        "tightbound.evaluation.codes.conditional_mean", lambda draw, level: draw.latents[level].flatten(2)
+    )
     out = tmp_path / "codes.npz"
     assert tightbound("encode", copied, "digits", "--out", out, "--samples", 70).exit_code == 0
     with np.load(out) as arrays:

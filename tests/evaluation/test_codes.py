@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.laws.ladders import small_ladder
+from tests.laws.ladders import means_by_quadrature, small_ladder
 from tests.laws.subjects import small_vae
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.codes import encode_images
@@ -34,11 +34,25 @@ def test_the_means_of_a_ladder_are_those_of_its_draws_layer_by_layer(chunk: int)
     model, x = small_ladder(3), _images(40)
     codes = encode_images(model, Images(model, x, 0), samples=5, mean_samples=20, seed=3, purpose="test", chunk=chunk)
     with torch.no_grad():
-        drawn = model.draw(x, 20, noise=_noise(model, x, 20)).latents
+        drawn = model.draw(x, 20, noise=_noise(model, x, 20))
     assert codes.mean_samples == 20
-    for mean, kept, z in zip(codes.means, codes.samples, drawn, strict=True):
-        torch.testing.assert_close(mean, z.flatten(2).mean(0), rtol=1e-10, atol=1e-12)
+    for mean, kept, z, pair in zip(codes.means, codes.samples, drawn.latents, drawn.densities, strict=True):
+        assert pair is not None
+        given = pair[0].mean.expand(z.flatten(2).shape).mean(0)
+        torch.testing.assert_close(mean, given, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(kept, z.flatten(2)[:5], rtol=1e-10, atol=1e-12)
+
+
+@torch.no_grad()
+def test_the_means_of_a_ladder_are_those_of_its_posterior() -> None:
+    """By quadrature: the top layer's is exact, the next one's has the error of its mean given the top layer alone."""
+    model, x = small_ladder(2), _images(40)
+    codes = encode_images(model, Images(model, x, 0), mean_samples=400, seed=3, purpose="test")
+    mean, variance = means_by_quadrature(model, x)
+    torch.testing.assert_close(codes.means[0], mean[0], rtol=1e-10, atol=1e-12)
+    error = (variance[1] / 400).sqrt()
+    assert error.max() < 0.5 * model.draw(x, 400).latents[1].flatten(2).std(0).max() / 20  # far less than of samples
+    assert ((codes.means[1] - mean[1]).abs() < 4.5 * error).all()
 
 
 def test_a_closed_mean_takes_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:

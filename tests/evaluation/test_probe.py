@@ -117,7 +117,7 @@ def test_the_layers_of_a_ladder_are_probed_from_the_bottom_up_and_together(monke
     assert [(row["layer"], row["features"]) for row in probed.layers] == [(1, 1), (2, 1), (3, 1), ("all", 3)]
     assert probed.accuracy == probed.layers[-1]["accuracy"]
     assert probed.probe["mean_samples"] == 5
-    assert "3 latents of 3 layers (means of 5 posterior samples)" in probed.sentence
+    assert "3 latents of 3 layers (means over 5 posterior samples)" in probed.sentence
 
 
 def test_layer_one_is_the_last_group() -> None:

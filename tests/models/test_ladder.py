@@ -160,6 +160,17 @@ def test_the_analytic_kl_is_the_mean_of_the_sampled_one_and_layers_sum() -> None
     torch.testing.assert_close(drawn.log_weight, drawn.log_likelihood + drawn.log_ratio[0] + drawn.log_ratio[1])
 
 
+def test_a_draw_stays_what_it_was_when_the_weights_change() -> None:
+    """Its KL is computed when it is asked for, of the top prior's parameters among others."""
+    model, x = small_ladder(2), small_images("bernoulli", 2)
+    with torch.no_grad():
+        before, drawn = (model.draw(x, 1, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+        expected = before.kl
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    torch.testing.assert_close(drawn.kl, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("bits", [0.05, 0.3])
 def test_free_bits_of_a_ladder_are_per_layer_and_of_a_sample_or_of_the_batch(bits: float) -> None:
     """Σ_i mean_n max(KL_ni, λ) of the sampled KL, as the published ladders, and Σ_i max(mean_n KL_ni, λ)."""

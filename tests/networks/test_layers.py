@@ -76,3 +76,5 @@ def test_refusals() -> None:
         Style("relu", "layer")
     with pytest.raises(RecipeError, match="needs layers of at least 2 features; a layer has 1"):
         Style("relu", "group").normalize_features(1)
+    with pytest.raises(RecipeError, match="needs maps of at least 2 channels; one has 1"):
+        Style("relu", "group").normalize_maps(1)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.laws.ladders import means_by_quadrature
+from tests.laws.ladders import small_ladder as ladder_of_units
 from tightbound.numerics import Gaussian, generator_for
 from tightbound.registry import Factory
 from tightbound.report.codes import (
@@ -58,6 +60,20 @@ def test_closed_moments_of_a_ladder_of_one_layer_are_those_of_its_draws() -> Non
     torch.testing.assert_close(moments.std, q.scale.reshape(5, -1))
     # What the page decodes: the mean as maps, at the ε that lead to them.
     torch.testing.assert_close(model.latents_at(model.epsilon_of(*moments.mean)), moments.mean)
+
+
+@torch.no_grad()
+def test_moments_of_a_ladder_are_those_of_its_posterior() -> None:
+    """By quadrature: the variance of z is that of its mean given the layer above and the mean of what is left."""
+    model, x = ladder_of_units(2), torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)).round()
+    moments = posterior_moments(model, x, samples=20_000, generator=torch.Generator().manual_seed(1))
+    mean, variance = means_by_quadrature(model, x)
+    torch.testing.assert_close(moments.mean[0].flatten(1), mean[0], rtol=1e-10, atol=1e-12)
+    assert ((moments.mean[1].flatten(1) - mean[1]).abs() < 4.5 * (variance[1] / 20_000).sqrt()).all()
+    # Against samples, whose standard deviation has an error of σ / √(2n).
+    drawn = model.draw(x, 20_000, generator=torch.Generator().manual_seed(2)).latents
+    sampled = torch.cat([z.flatten(2).std(0) for z in drawn], -1)
+    assert ((moments.std / sampled - 1).abs() < 4.5 / 20_000**0.5).all()
 
 
 @torch.no_grad()

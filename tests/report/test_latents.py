@@ -146,5 +146,6 @@ def test_units_of_a_ladder_know_their_layer(monkeypatch: pytest.MonkeyPatch) -> 
     drawn = [
         model.draw(images.fixed(2 * i, min(2 * i + 2, 9), 0).double(), 16, generator=g) for i, g in enumerate(noise)
     ]
-    expected = torch.cat([torch.cat([z.mean(0).flatten(1) for z in draw.latents], 1) for draw in drawn])
+    gaussians = [[pair[0].mean for pair in draw.densities if pair is not None] for draw in drawn]
+    expected = torch.cat([torch.cat([top, *(mean.mean(0) for mean in lower)], 1) for top, *lower in gaussians])
     np.testing.assert_allclose(in_pairs.mean, expected, rtol=1e-5, atol=1e-6)

@@ -70,4 +70,4 @@ def code_arrays(model: Model, images: Split, *, samples: int, seed: int) -> dict
 
 
 def _describe(mean_samples: int) -> str:
-    return f"means of {mean_samples} posterior samples" if mean_samples else "means in closed form"
+    return f"means over {mean_samples} posterior samples" if mean_samples else "means in closed form"

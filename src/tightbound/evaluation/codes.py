@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tightbound.core import Model
+from tightbound.core import Draw, Model
 from tightbound.evaluation.chain_noise import ChainNoise
 from tightbound.evaluation.checks import evaluating
 from tightbound.evaluation.chunks import probe_chunk, spans
 from tightbound.evaluation.source import Images
-from tightbound.evaluation.units import keep
+from tightbound.evaluation.units import conditional_mean, keep
 from tightbound.numerics import NOISE_IMAGE_TILE
 
 POSTERIOR_SAMPLES = 64  # of an image, where the moments have no closed form
@@ -52,7 +52,8 @@ def encode_images(
         model: any.
         images: checked.
         samples: S, how many samples of each image are kept.
-        mean_samples: where the mean has no closed form, that of the first max(S, this) samples stands for it.
+        mean_samples: where the mean has no closed form, that over the first max(S, this) samples stands for it: of a
+            layer's mean given the layers above where that is known, as in a ladder, else of the samples themselves.
         seed: of the samples.
         purpose: another purpose gives independent samples.
         chunk: (image, sample) pairs in one draw; None measures how many fit.
@@ -87,27 +88,27 @@ def _encode(
             for some in spans(0, len(block), max(1, chunk // len(part))):
                 given = normal[some.start : some.stop, rows.start : rows.stop].contiguous()
                 draw = model.draw(part, len(some), encoding=encoding, noise=given)
-                sums.add(draw.latents, block.start + some.start, rows)
+                sums.add(draw, block.start + some.start, rows)
     means = (torch.cat(closed),) if closed else tuple((total / count).to(x.dtype) for total in sums.totals)
     return Codes(tuple(mean.cpu() for mean in means), tuple(z.cpu() for z in sums.kept), 0 if closed else count)
 
 
 class _Sums:
-    """Sums over samples of the latents of B images, float64, and the first S samples."""
+    """Sums over samples of the conditional means of B images, float64, and the first S samples."""
 
     def __init__(self, num_kept: int, num_images: int) -> None:
         self._num_kept, self._num_images = num_kept, num_images
         self.totals: list[Tensor] = []
         self.kept: list[Tensor] = []
 
-    def add(self, latents: tuple[Tensor, ...], first: int, rows: range) -> None:
+    def add(self, draw: Draw, first: int, rows: range) -> None:
         """Takes in samples from number ``first`` on of the images in ``rows``."""
-        flat = [z.flatten(2) for z in latents]
+        flat = [z.flatten(2) for z in draw.latents]
         if not self.totals:
             self.totals = [keep(z.new_zeros(self._num_images, z.shape[-1])) for z in flat]
             self.kept = [z.new_zeros(self._num_kept, self._num_images, z.shape[-1]) for z in flat]
         at, last = slice(rows.start, rows.stop), min(first + len(flat[0]), self._num_kept)
-        for total, kept, z in zip(self.totals, self.kept, flat, strict=True):
-            total[at] += keep(z).sum(0)
+        for level, (total, kept, z) in enumerate(zip(self.totals, self.kept, flat, strict=True)):
+            total[at] += keep(conditional_mean(draw, level).expand(z.shape)).sum(0)
             if last > first:
                 kept[first:last, at] = z[: last - first]

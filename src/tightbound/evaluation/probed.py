@@ -63,7 +63,7 @@ class Probed:
     def sentence(self) -> str:
         """What ``accuracy`` is, in plain words."""
         count = self.probe["mean_samples"]
-        means = f"means of {count:,} posterior samples" if count else "posterior means in closed form"
+        means = f"means over {count:,} posterior samples" if count else "posterior means in closed form"
         several = f" of {len(self.layers) - 1} layers" if len(self.layers) > 1 else ""
         parts = [
             f"labels read off {self.probe['features']:,} latents{several} ({means}) by logistic regression, fitted to "

@@ -15,6 +15,15 @@ def keep(value: Tensor) -> Tensor:
     return value.cpu().double() if value.device.type == "mps" else value.double()
 
 
+def conditional_mean(draw: Draw, level: int) -> Tensor:
+    """E[z_l | x and the groups above] of latent group l: (K, B, D), or (B, D) or (D) where no sample moves it.
+
+    The samples themselves where q is no Gaussian. It averages to E[z_l | x] as they do, with less noise.
+    """
+    pair = draw.densities[level]
+    return draw.latents[level].flatten(2) if pair is None else pair[0].mean
+
+
 class TileUnits:
     """One latent group of a tile of T images, summed over samples.
 
@@ -34,10 +43,9 @@ class TileUnits:
 
     def add(self, draw: Draw, kl: Tensor, level: int, at: slice) -> None:
         """Takes in the draw of some samples of the images ``at``; ``kl`` is (K, B, units)."""
-        latent, pair = draw.latents[level].flatten(2), draw.densities[level]
-        mean = latent if pair is None else pair[0].mean
-        self.exact = mean.dim() < latent.dim()
-        mean = mean.expand(latent.shape)
+        mean = conditional_mean(draw, level)
+        self.exact = mean.dim() < kl.dim()
+        mean = mean.expand(*kl.shape[:2], -1)
         if self._kl is None:
             self._kl = self._mean.new_zeros(self.num_images, kl.shape[-1])
         self._kl[at] += _sum_samples(kl)

@@ -57,8 +57,9 @@ class Ladder(Model):
         gated: whether blocks end in a gate.
         first_gated: whether the first block does; null for as the others.
         dropout: the part of a block's maps that is dropped in training.
-        merge: see above.
-        skip: whether each layer also sees the maps from above beside its latents, so that all layers above matter.
+        merge: see above; of no effect on the top layer.
+        skip: whether each layer but the top one also sees the maps from above beside its latents, so that all layers
+            above matter.
         learn_top_prior: whether mean and scale of p(z_L) are trained; else N(0, I).
         initial_downscale: whether the first convolution halves the image.
         activation: of all blocks.
@@ -299,7 +300,7 @@ class Ladder(Model):
             mode_layers: layers, counted from the bottom from 1, that are at the mode of p(z_i | z_>i).
             constant_layers: layers whose z_i all images share: that of the first.
             latents: given latents (n, z, H, W) of layers.
-            temperature: the noise of all other layers is multiplied by it.
+            temperature: the noise of all layers that are not given or at their mode is multiplied by it.
 
         Raises:
             ValueError: a layer that is not there or is named twice, latents of another shape, or a temperature that is
@@ -390,7 +391,7 @@ class Ladder(Model):
         if above is not None:
             return self._gaussian(self.generation[layer](above).unflatten(0, rows))
         if self.top_prior is not None:
-            return self._gaussian(self.top_prior)
+            return self._gaussian(self.top_prior.clone())  # so that a step of training leaves a draw as it was
         like = next(self.parameters())
         mean = torch.zeros(self.groups[0].slice.stop, dtype=like.dtype, device=like.device)
         return Gaussian(mean, torch.ones_like(mean))

@@ -113,7 +113,16 @@ class Style:
         return self._normalize(width, _LEAST_FEATURES_IN_GROUP, nn.BatchNorm1d)
 
     def normalize_maps(self, channels: int, *, affine: bool = True) -> nn.Module:
-        """Normalization of maps (N, channels, H, W), with a trained scale and shift of each channel or without."""
+        """Normalization of maps (N, channels, H, W), with a trained scale and shift of each channel or without.
+
+        Raises:
+            RecipeError: group normalization of a single channel, which is always 0 where its map is a single pixel.
+        """
+        if self.normalization == "group" and channels == 1:
+            raise RecipeError(
+                "normalization 'group' needs maps of at least 2 channels; one has 1",
+                hint="use more channels, or normalization: weight",
+            )
         return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d, affine=affine)
 
     def dense(self, inputs: int, outputs: int) -> nn.Sequential:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tightbound.core import Model
 from tightbound.evaluation.codes import POSTERIOR_SAMPLES
+from tightbound.evaluation.units import conditional_mean
 from tightbound.numerics import Gaussian, generator_for, mixture_log_prob
 
 PRIOR_SAMPLES = 65_536  # where the prior's moments have no closed form
@@ -46,6 +47,9 @@ def posterior_moments(
 ) -> Moments:
     """Moments of q(z | x): in closed form where it is a Gaussian that x alone determines, else of samples.
 
+    Of a ladder's layers the samples are of the Gaussian given the layers above: its mean has the mean of z, and its
+    variance added to the variance of its mean gives that of z.
+
     Args:
         model: any.
         x: (B, C, H, W), in the model's precision.
@@ -57,9 +61,16 @@ def posterior_moments(
     if gaussian is not None:
         mean, scale = (part.expand(len(x), -1) for part in (gaussian.mean, marginal_scale(gaussian)))
         return Moments((mean.reshape(-1, *model.groups[0].shape),), scale, 0, gaussian)
-    latents = model.draw(x, samples, encoding=encoding, generator=generator).latents
-    deviations = torch.cat([z.flatten(2).std(0) for z in latents], dim=-1)
-    return Moments(tuple(z.mean(0) for z in latents), deviations, samples)
+    draw = model.draw(x, samples, encoding=encoding, generator=generator)
+    means, deviations = [], []
+    for level, (z, pair) in enumerate(zip(draw.latents, draw.densities, strict=True)):
+        given = conditional_mean(draw, level).expand(z.flatten(2).shape)
+        variance = given.var(0)
+        if pair is not None:
+            variance = variance + marginal_scale(pair[0]).expand(given.shape).square().mean(0)
+        means.append(given.mean(0).view(z.shape[1:]))
+        deviations.append(variance.sqrt())
+    return Moments(tuple(means), torch.cat(deviations, dim=-1), samples)
 
 
 def carried_on(model: Model, x: Tensor, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
