@@ -359,13 +359,13 @@ def difference_text(rows: Rows, name: str, baseline: str, key: str) -> str:
 
 def annealed_lines(rows: Rows) -> Iterator[str]:
     """Bounds by samples and by annealed chains on the same images, where a row has both; nothing where none has."""
-    found = [(row, annealed) for seeds in rows.values() for row in seeds.values() for annealed in annealed_of(row)]
+    found = [(row, *pair) for seeds in rows.values() for row in seeds.values() for pair in bounded_twice(row)]
     if not found:
         return
     columns = ("images", "importance", "annealed", "annealed − importance", "gap on simulated images", "row")
     yield from (f"## {ANNEALED[0]}", "", ANNEALED[1], "", *head("recipe", *columns))
-    for row, annealed in found:
-        main, settings, simulated = row["evaluations"][0], annealed["annealing"], annealed.get("simulated")
+    for row, main, annealed in found:
+        settings, simulated = annealed["annealing"], annealed.get("simulated")
         errors = (trusted_error(main), annealed["standard_error"])
         error = None if None in errors else math.hypot(*errors)
         chains = f"{count(annealed['samples'])} chains of {count(settings['temperatures'])} temperatures"
@@ -386,12 +386,14 @@ def annealed_lines(rows: Rows) -> Iterator[str]:
     yield ""
 
 
-def annealed_of(row: Row) -> list[Row]:
-    """Its annealed evaluations of the very images that its first evaluation is of."""
-    main = row["evaluations"][0]
+def bounded_twice(row: Row) -> Iterator[tuple[Row, Row]]:
+    """Its annealed evaluations, each after that of the very same images by the most posterior samples, if any."""
     keys = ("images", "split", "seed", "checkpoint")
-    same = [other for other in row["evaluations"][1:] if all(other[key] == main[key] for key in keys)]
-    return [other for other in same if other.get("annealing")]
+    for annealed in row["evaluations"]:
+        same = [other for other in row["evaluations"] if all(other[key] == annealed[key] for key in keys)]
+        sampled = [other for other in same if other["method"] == "importance"]
+        if annealed.get("annealing") and sampled:
+            yield max(sampled, key=lambda other: other["samples"]), annealed
 
 
 def curve_lines(rows: Rows) -> Iterator[str]:

@@ -168,7 +168,7 @@ def test_two_ways_to_bound_the_same_images(results: ModuleType) -> None:
     main = row["evaluations"][0]
     main |= {"log_likelihood": -90.0, "standard_error": 0.03, "pareto_k_over_0_7": 0.0, "samples": 5000}
     same = {key: main[key] for key in ("images", "split", "seed", "checkpoint")}
-    annealed = {**same, "samples": 16, "log_likelihood": -89.9}
+    annealed = {**same, "method": "annealed", "samples": 16, "log_likelihood": -89.9}
     annealed |= {"standard_error": 0.04, "annealing": {"temperatures": 1000, "start": "prior"}}
     row["evaluations"].append(annealed)
     line = list(results.annealed_lines(rows))[-2]
@@ -181,6 +181,10 @@ def test_two_ways_to_bound_the_same_images(results: ModuleType) -> None:
     for other in ({"images": same["images"] - 1}, {"seed": 1}, {"checkpoint": "last"}):  # not to be compared
         row["evaluations"][1] = annealed | other
         assert list(results.annealed_lines(rows)) == []
+    # A later evaluation of the annealed images alone is set beside them, that of the most samples.
+    row["evaluations"] += [main | other | {"log_likelihood": -90 + k, "samples": 100 * k} for k in (2, 1)]
+    (line,) = [text for text in results.annealed_lines(rows) if text.startswith("| `")]
+    assert "| −88.00 (K = 200) | −89.90 ± 0.04 (16 chains" in line
 
 
 def test_learning_curves_of_runs_beside_published_numbers(results: ModuleType) -> None:
