@@ -178,7 +178,7 @@ def test_codes_without_labels_or_with_many_are_in_one_color() -> None:
     assert plain is not None
     assert many is not None
     assert "label" not in plain.caption
-    assert "The 20 labels are not told apart. Means are of 16 samples of the posterior." in many.caption
+    assert "The 20 labels are not told apart. Means are over 16 samples of the posterior." in many.caption
     assert all("--chart-class" not in exhibit.markup for exhibit in (plain, many))
     assert scatter(replace(given, codes=Codes(np.zeros((5, 3))))) is None
 

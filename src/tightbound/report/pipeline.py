@@ -62,7 +62,7 @@ def pipelines(pictures: Pictures | None) -> list[Exhibit]:
 
 def _encoded(rows: Pipeline, split: str, scale: Scale) -> Exhibit:
     before = [] if rows.originals is None else [("image", to_rgba(rows.originals))]
-    how = f"the mean of {rows.mean_samples} samples" if rows.mean_samples else "closed form"
+    how = f"the mean over {rows.mean_samples} samples" if rows.mean_samples else "closed form"
     caption = (
         f"From left to right: {with_article(split)} image; z, the posterior mean of every latent unit ({how}) with "
         f"one standard deviation to both sides; the mean of every pixel there{cut_note(rows.mean)}. "

@@ -62,7 +62,7 @@ def scatter(pictures: Pictures | None) -> Exhibit | None:
     elif len(classes) > MOST_CLASSES:
         caption += f" The {len(classes)} labels are not told apart."
     if codes.mean_samples:
-        caption += f" Means are of {codes.mean_samples} samples of the posterior."
+        caption += f" Means are over {codes.mean_samples} samples of the posterior."
     return chart("principal_components", "Where images lie in the latent space", caption, caption, draw, size=_SIZE)
 
 
