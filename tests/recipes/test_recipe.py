@@ -116,7 +116,7 @@ SHAPES = {
     "images": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255},
     "multi-dsprites-ladder-12": {"image_shape": (3, 64, 64)},
     "multi-dsprites-ladder-4-hour": {"image_shape": (3, 64, 64)},
-    "multi-dsprites-ladder-7-small": {"image_shape": (3, 64, 64)},
+    "multi-dsprites-ladder-6-small": {"image_shape": (3, 64, 64)},
     **{
         f"celeba64-ladder-{kind}": {"image_shape": (3, 64, 64), "data_kind": "levels", "levels": 255}
         for kind in ("20", "4-hour")
