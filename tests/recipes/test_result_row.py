@@ -66,6 +66,21 @@ def test_the_row_has_the_runs_own_numbers_unrounded(trained, tmp_path):
     assert read["machine"].startswith(trained.resolved["processor"])
 
 
+@pytest.mark.parametrize(
+    ("shared", "words"),
+    [
+        ({"threads": 1}, "1 thread"),
+        ({"threads": 1, "processes": 1}, "1 thread"),
+        ({"threads": 3, "processes": 2}, "2 processes of 3 threads"),
+    ],
+)
+def test_a_row_says_what_shared_the_training(trained, shared, words):
+    kept = {name: value for name, value in trained.resolved.items() if name != "processes"}
+    run = dataclasses.replace(trained, resolved={**kept, "processor": "a chip", "machine": "Linux", **shared})
+    row = result_row(with_checkouts(run, {"commit": COMMIT, "changed": False}), "tightbound reproduce tiny")
+    assert row["machine"] == f"a chip, {words}, Linux"
+
+
 def test_only_the_evaluations_that_the_recipe_asks_for_are_in_the_row(copied):
     path = copied.folder / "evaluation.json"
     asked = json.loads(path.read_text())[0]

@@ -211,4 +211,6 @@ def _spread(values: Sequence[float]) -> dict[str, Any] | None:
 def _machine(resolved: Row) -> str:
     """In words; of runs from before it was kept, the processor is this one."""
     threads = "1 thread" if resolved["threads"] == 1 else f"{resolved['threads']} threads"
+    if (processes := resolved.get("processes", 1)) > 1:
+        threads = f"{processes} processes of {threads}"
     return ", ".join((resolved.get("processor") or processor(), threads, resolved["machine"]))

@@ -131,7 +131,7 @@ def train_run(
     built = processes.each(lambda: _build(recipe, found, processes))
     for sentence in (*found.notes, *built.notes):
         say(sentence)
-    decisions = processes.first(lambda: _begin(folder, recipe, before, built, found, data))
+    decisions = processes.first(lambda: _begin(folder, recipe, before, built, found, data, processes.world_size))
     result = train(
         built.model,
         built.objective,
@@ -174,14 +174,16 @@ def _build(recipe: Recipe, data: Data, processes: Processes) -> Built:
     return built
 
 
-def _begin(folder: Path, recipe: Recipe, before: Run | None, built: Built, data: Data, given: Any) -> Decisions:
+def _begin(
+    folder: Path, recipe: Recipe, before: Run | None, built: Built, data: Data, given: Any, processes: int
+) -> Decisions:
     """What every ``auto`` becomes, or has become; writes into the folder what is begun, or that it is gone on with."""
     if before is not None:
         decisions = _resume(before, built, data)
         _keep_checkout(folder)
         return decisions
     decisions = decide(recipe.training, built.model, len(data.train))
-    _create(folder, recipe, _resolve(built, data, given, decisions))
+    _create(folder, recipe, _resolve(built, data, given, decisions, processes))
     return decisions
 
 
@@ -196,7 +198,7 @@ def _create(folder: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:
         write_json(folder / RESOLVED, resolved)
 
 
-def _resolve(built: Built, data: Data, given: Any, decisions: Decisions) -> dict[str, Any]:
+def _resolve(built: Built, data: Data, given: Any, decisions: Decisions, processes: int) -> dict[str, Any]:
     """The content of resolved.json."""
     return {
         "recipe": built.recipe.to_dict(),
@@ -207,6 +209,7 @@ def _resolve(built: Built, data: Data, given: Any, decisions: Decisions) -> dict
         "notes": [*data.notes, *built.notes],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "checkouts": [checkout()],
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
