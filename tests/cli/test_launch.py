@@ -74,7 +74,7 @@ def test_two_processes_make_the_run_that_one_makes(tmp_path: Path) -> None:
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-11)
     kept = [json.loads((tmp_path / name / "resolved.json").read_text()) for name in ("two", "one")]
-    assert [resolved["processes"] for resolved in kept] == [2, 1]
+    assert [resolved["processes"] for resolved in kept] == [[2], [1]]
 
 
 def test_a_wrong_option_is_said_once_with_its_status(tmp_path: Path) -> None:

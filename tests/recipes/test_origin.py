@@ -78,8 +78,14 @@ def test_a_run_keeps_the_commits_that_it_was_begun_and_gone_on_with(tmp_path, mo
     path = tmp_path / "run" / "resolved.json"
     kept = json.loads(path.read_text())
     assert kept["processor"] == origin.processor()
-    path.write_text(json.dumps({name: value for name, value in kept.items() if name != "checkouts"}))
+    assert kept["processes"] == [1]
+    path.write_text(json.dumps({**kept, "processes": [2]}))
+    train(SECOND)
+    train(SECOND)
+    assert json.loads(path.read_text())["processes"] == [2, 1]
+    path.write_text(json.dumps({name: value for name, value in kept.items() if name not in ("checkouts", "processes")}))
     assert train(SECOND) is None  # a run that never said so cannot say so of its beginning
+    assert "processes" not in json.loads(path.read_text())
 
 
 def test_the_processor_is_named_with_its_cores(monkeypatch):

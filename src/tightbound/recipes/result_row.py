@@ -87,13 +87,17 @@ def result_row(run: Run, command: str, *, commit: str | None = None) -> dict[str
     made = settle_commits(run.folder, run.resolved.get("checkouts"), commit)
     changed = [source["changed"] for source in made]
     later = ", ".join(source["commit"] for source in made[1:])
+    notes = [f"gone on with at {later}"] if later else []
+    seed = run.recipe.training.seed
+    if (processes := max(run.resolved.get("processes", [1]))) > 1:  # the command takes such a run, and trains none
+        notes.append(f"trained before, by `train --processes {processes} --out RUNS/{run.recipe.name}-seed{seed}`")
     origin = {
         "recipe": run.recipe.name,
         "command": command,
         "commit": made[0]["commit"],
         "clean": None if None in changed else not any(changed),
-        "note": f"gone on with at {later}" if later else "",
-        "seed": run.recipe.training.seed,
+        "note": "; ".join(notes),
+        "seed": seed,
         "machine": _machine(run.resolved),
         "versions": run.resolved["versions"],
         "training": run.resolved["training"],
@@ -211,6 +215,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any] | None:
 def _machine(resolved: Row) -> str:
     """In words; of runs from before it was kept, the processor is this one."""
     threads = "1 thread" if resolved["threads"] == 1 else f"{resolved['threads']} threads"
-    if (processes := resolved.get("processes", 1)) > 1:
-        threads = f"{processes} processes of {threads}"
+    processes = resolved.get("processes", [1])
+    if max(processes) > 1:
+        threads = f"{', then '.join(map(str, processes))} processes of {threads}"
     return ", ".join((resolved.get("processor") or processor(), threads, resolved["machine"]))

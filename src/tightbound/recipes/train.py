@@ -180,7 +180,7 @@ def _begin(
     """What every ``auto`` becomes, or has become; writes into the folder what is begun, or that it is gone on with."""
     if before is not None:
         decisions = _resume(before, built, data)
-        _keep_checkout(folder)
+        _keep_how(folder, processes)
         return decisions
     decisions = decide(recipe.training, built.model, len(data.train))
     _create(folder, recipe, _resolve(built, data, given, decisions, processes))
@@ -209,20 +209,25 @@ def _resolve(built: Built, data: Data, given: Any, decisions: Decisions, process
         "notes": [*data.notes, *built.notes],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "checkouts": [checkout()],
-        "processes": processes,
+        "processes": [processes],
         "threads": torch.get_num_threads(),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
     }
 
 
-def _keep_checkout(folder: Path) -> None:
-    """Adds the commit that a run is gone on with, where it is another one; a run that never kept any keeps none."""
+def _keep_how(folder: Path, processes: int) -> None:
+    """Adds the commit and the number of processes that a run is gone on with, where it is another one.
+
+    A run that never kept any keeps none: it could not say so of its beginning.
+    """
     with run_lock(folder):
         resolved = read_json(folder / RESOLVED)
-        kept = resolved.get("checkouts")
-        if kept and kept[-1] != checkout():
-            write_json(folder / RESOLVED, {**resolved, "checkouts": [*kept, checkout()]})
+        now = {"checkouts": checkout(), "processes": processes}
+        kept = {name: resolved[name] for name in now if resolved.get(name)}
+        changed = {name: [*before, now[name]] for name, before in kept.items() if before[-1] != now[name]}
+        if changed:
+            write_json(folder / RESOLVED, {**resolved, **changed})
 
 
 def _begun(folder: Path) -> Run | None:
