@@ -67,21 +67,21 @@ def test_the_row_has_the_runs_own_numbers_unrounded(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shared", "words", "most"),
+    ("shared", "words", "several"),
     [
-        ({"threads": 1}, "1 thread", 1),
-        ({"threads": 1, "processes": [1]}, "1 thread", 1),
-        ({"threads": 3, "processes": [2]}, "2 processes of 3 threads", 2),
-        ({"threads": 1, "processes": [1, 4]}, "1, then 4 processes of 1 thread", 4),
+        ({"threads": 1}, "1 thread", None),
+        ({"threads": 1, "processes": [1]}, "1 thread", None),
+        ({"threads": 3, "processes": [2]}, "2 processes of 3 threads", "2"),
+        ({"threads": 1, "processes": [1, 4]}, "1, then 4 processes of 1 thread", "1, then 4"),
     ],
 )
-def test_a_row_says_what_shared_the_training(trained, shared, words, most):
+def test_a_row_says_what_shared_the_training(trained, shared, words, several):
     kept = {name: value for name, value in trained.resolved.items() if name != "processes"}
     run = dataclasses.replace(trained, resolved={**kept, "processor": "a chip", "machine": "Linux", **shared})
     row = result_row(with_checkouts(run, {"commit": COMMIT, "changed": False}), "tightbound reproduce tiny")
     assert row["machine"] == f"a chip, {words}, Linux"
-    before = f"trained before, by `train --processes {most} --out RUNS/digits-vae-seed0`"
-    assert row["note"] == ("" if most == 1 else before)
+    before = f"trained before, in {several} processes, by `train --processes N --out RUNS/digits-vae-seed0`"
+    assert row["note"] == (before if several else "")
 
 
 def test_only_the_evaluations_that_the_recipe_asks_for_are_in_the_row(copied):

@@ -89,8 +89,9 @@ def result_row(run: Run, command: str, *, commit: str | None = None) -> dict[str
     later = ", ".join(source["commit"] for source in made[1:])
     notes = [f"gone on with at {later}"] if later else []
     seed = run.recipe.training.seed
-    if (processes := max(run.resolved.get("processes", [1]))) > 1:  # the command takes such a run, and trains none
-        notes.append(f"trained before, by `train --processes {processes} --out RUNS/{run.recipe.name}-seed{seed}`")
+    if several := _several(run.resolved):  # the command takes such a run, and trains none
+        place = f"RUNS/{run.recipe.name}-seed{seed}"
+        notes.append(f"trained before, in {several}, by `train --processes N --out {place}`")
     origin = {
         "recipe": run.recipe.name,
         "command": command,
@@ -215,7 +216,12 @@ def _spread(values: Sequence[float]) -> dict[str, Any] | None:
 def _machine(resolved: Row) -> str:
     """In words; of runs from before it was kept, the processor is this one."""
     threads = "1 thread" if resolved["threads"] == 1 else f"{resolved['threads']} threads"
-    processes = resolved.get("processes", [1])
-    if max(processes) > 1:
-        threads = f"{', then '.join(map(str, processes))} processes of {threads}"
+    if several := _several(resolved):
+        threads = f"{several} of {threads}"
     return ", ".join((resolved.get("processor") or processor(), threads, resolved["machine"]))
+
+
+def _several(resolved: Row) -> str:
+    """In how many processes, one number after the other; empty where it was one, or is not known."""
+    processes = resolved.get("processes", [1])
+    return f"{', then '.join(map(str, processes))} processes" if max(processes) > 1 else ""
