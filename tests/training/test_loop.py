@@ -52,7 +52,9 @@ def test_a_run_is_the_plain_loop_anyone_would_write(tmp_path: Path) -> None:
         norms.append(torch.cat([p.grad.flatten() for p in plain.parameters() if p.grad is not None]).norm().item())
         optimizer.step()
         bounds.append(-loss.value.item())
-    assert equal(weights(model), weights(plain))
+    # To the last bit, but where the optimizer's code for the rest of a tensor, less than a vector, rounds otherwise.
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(weights(model)[name], value, rtol=1e-15, atol=1e-17, msg=name)
     assert result.step == 7
     rows = _rows(tmp_path)
     assert [row["step"] for row in rows] == [2, 4, 6, 7]

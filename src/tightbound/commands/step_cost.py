@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tightbound.core import Step
 from tightbound.recipes.build import Built
-from tightbound.training import Decisions, TrainingStep, place
+from tightbound.training import ALONE, Decisions, TrainingStep, place
+from tightbound.training.flat import replicas
 from tightbound.training.precision import dtype_of
 
 _SECONDS = 5.0
@@ -43,13 +44,15 @@ def measure_step(built: Built, decisions: Decisions) -> StepCost:
     """Takes a few steps; the model is not the same after that."""
     model, device = built.model, decisions.device
     place(model, device=device, precision=decisions.precision, channels_last=decisions.channels_last)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    layout = replicas(ALONE, [p for p in model.parameters() if p.requires_grad])
+    parameters = layout.parameters
     optimizer = built.recipe.training.optimizer().make(parameters)
     loss = _loss(built, decisions)
 
     def step() -> None:
         optimizer.zero_grad()
         loss().backward()
+        layout.collect()
         optimizer.step()
 
     activations = None if "follows_target" in model.capabilities else _kept(model, loss)

@@ -172,6 +172,7 @@ def train(
             initialize=initialize,
             warn=reporter.warn,
         )
+        stack.callback(session.live.parallel.release)
         live, update, meter, counters = session.live, session.live.update, session.live.meter, session.live.counters
         held_out = validation_split.to(session.device) if validation_split is not None else None
         clock = Clock(counters.seconds)

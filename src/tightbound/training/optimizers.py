@@ -40,6 +40,11 @@ def can_fuse(parameters: Sequence[Tensor]) -> bool:
     return all(p.is_floating_point() and p.device.type in _FUSED_DEVICES for p in parameters)
 
 
+def _all_at_once(parameters: Sequence[Tensor]) -> bool:
+    """Whether each operation takes all tensors. On a processor one tensor after the other stays in its caches."""
+    return all(p.device.type != "cpu" for p in parameters)
+
+
 @register("optimizer", "adam")
 @dataclass(frozen=True, kw_only=True)
 class Adam:
@@ -129,7 +134,7 @@ class Adamax:
             betas=self.betas,
             eps=self.epsilon,
             weight_decay=self.weight_decay,
-            foreach=True,
+            foreach=_all_at_once(parameters),
         )
 
 
@@ -158,7 +163,7 @@ class Adadelta:
             rho=self.rho,
             eps=self.epsilon,
             weight_decay=self.weight_decay,
-            foreach=True,
+            foreach=_all_at_once(parameters),
         )
 
 
@@ -193,5 +198,5 @@ class RMSprop:
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             centered=self.centered,
-            foreach=True,
+            foreach=_all_at_once(parameters),
         )

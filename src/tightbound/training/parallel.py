@@ -33,9 +33,11 @@ class Parallel(ABC):
 
     Attributes:
         processes: that train.
+        parameters: what the optimizer is to see.
     """
 
     processes: Processes
+    parameters: list[nn.Parameter]
 
     @abstractmethod
     def collect(self) -> None:
@@ -58,12 +60,21 @@ class Parallel(ABC):
         """Puts a whole state dict into the model."""
 
     @abstractmethod
-    def gather(self, index: int, value: Tensor) -> Tensor:
-        """The whole of what lies as the parameter of this index does: all processes together."""
+    def gather(self, values: Mapping[int, Tensor], *, counts: bool = False) -> dict[int, Tensor]:
+        """What is kept of the model's trained weights, by their index, whole: all processes together.
+
+        Args:
+            values: of the optimizer's parameters, by theirs: each lies as its parameter does.
+            counts: whether each is one number instead, of the updates of its parameter.
+        """
 
     @abstractmethod
-    def cut(self, index: int, value: Tensor) -> Tensor:
-        """What this process has of it."""
+    def cut(self, values: Mapping[int, Tensor], *, counts: bool = False) -> dict[int, Tensor]:
+        """The opposite of ``gather``: what of it belongs to the optimizer's parameters in this process."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Training has ended, and the model is its owner's alone."""
 
 
 def check_settings(settings: TrainingSettings, processes: Processes) -> None:
@@ -90,8 +101,9 @@ def check_settings(settings: TrainingSettings, processes: Processes) -> None:
 class Replicas(Parallel):
     """Every process has everything; gradients are means over all of them. One process alone is the same."""
 
-    def __init__(self, processes: Processes = Processes()) -> None:
+    def __init__(self, processes: Processes = Processes(), weights: Sequence[nn.Parameter] = ()) -> None:
         self.processes = processes
+        self.parameters = list(weights)
 
     def wrap(self, step: nn.Module, device: torch.device, *, unreached: bool = False) -> nn.Module:
         """The training step with such gradients.
@@ -135,13 +147,16 @@ class Replicas(Parallel):
         """As it is."""
         model.load_state_dict(tensors)
 
-    def gather(self, index: int, value: Tensor) -> Tensor:
-        """As it is."""
-        return value
+    def gather(self, values: Mapping[int, Tensor], *, counts: bool = False) -> dict[int, Tensor]:
+        """As they are."""
+        return dict(values)
 
-    def cut(self, index: int, value: Tensor) -> Tensor:
+    def cut(self, values: Mapping[int, Tensor], *, counts: bool = False) -> dict[int, Tensor]:
         """All of it."""
-        return value
+        return dict(values)
+
+    def release(self) -> None:
+        """It is."""
 
 
 class Shards(Parallel):
@@ -222,23 +237,32 @@ class Shards(Parallel):
         """Each process takes its parts."""
         with torch.no_grad():
             for index, (name, _) in enumerate(model.named_parameters()):
-                self.parameters[index].copy_(self.cut(index, tensors[name]))
+                self.parameters[index].copy_(self._cut(tensors[name]))
             for name, buffer in model.named_buffers():
                 if name in tensors:
                     buffer.copy_(tensors[name])
 
-    def gather(self, index: int, value: Tensor) -> Tensor:
+    def gather(self, values: Mapping[int, Tensor], *, counts: bool = False) -> dict[int, Tensor]:
         """Made of all parts."""
+        return {index: self._gathered(index, value) for index, value in values.items()}
+
+    def cut(self, values: Mapping[int, Tensor], *, counts: bool = False) -> dict[int, Tensor]:
+        """Rows of the first axis, as PyTorch deals them out."""
+        return {index: self._cut(value) for index, value in values.items()}
+
+    def release(self) -> None:
+        """Its weights stay shared out."""
+
+    def _gathered(self, index: int, value: Tensor) -> Tensor:
         from torch.distributed.tensor import DTensor
 
         like = self._shared[index]
-        if not isinstance(like, DTensor):
+        if value.dim() == 0 or not isinstance(like, DTensor):
             return value
         layout = {"shape": like.shape, "stride": like.stride()}
         return _whole(DTensor.from_local(value, like.device_mesh, like.placements, run_check=False, **layout))
 
-    def cut(self, index: int, value: Tensor) -> Tensor:
-        """Rows of the first axis, as PyTorch deals them out."""
+    def _cut(self, value: Tensor) -> Tensor:
         if value.dim() == 0:
             return value
         parts = value.chunk(self.processes.world_size)

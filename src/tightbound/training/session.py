@@ -21,6 +21,7 @@ from tightbound.training.batches import Batches, Images
 from tightbound.training.compilation import ForwardBackward
 from tightbound.training.decisions import Decisions, Layers
 from tightbound.training.dropout import Masks, masks_of
+from tightbound.training.flat import replicas
 from tightbound.training.metrics import Meter
 from tightbound.training.optimizers import OptimizerOptions
 from tightbound.training.parallel import MeanInLoss, Replicas, Shards, apart, has_unreached
@@ -152,9 +153,9 @@ def assemble(
     processes.copy([*model.parameters(), *model.buffers()])
 
     step = TrainingStep(model, objective)
-    parallel = Shards(processes, step, device) if sharded else Replicas(processes)
-    all_parameters = parallel.parameters if isinstance(parallel, Shards) else model.parameters()
-    parameters = [p for p in all_parameters if p.requires_grad]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    parallel = Shards(processes, step, device) if sharded else replicas(processes, weights)
+    parameters = parallel.parameters
     options: OptimizerOptions = settings.optimizer()
     schedule: Schedule | None = settings.schedule() if settings.schedule else None
     optimizer = options.make(parameters)

@@ -17,6 +17,8 @@ from tightbound.training.metrics import Meter
 from tightbound.training.parallel import Parallel, Replicas
 from tightbound.training.update import Update
 
+_COUNT = "step"  # what PyTorch's optimizers call the number of updates of a parameter
+
 
 @dataclass
 class Counters:
@@ -63,8 +65,8 @@ def take(live: Live, context: Mapping[str, Any]) -> Checkpoint:
     tensors |= {f"optimizer.{name}": value for name, value in _optimizer_tensors(live).items()}
     tensors |= {f"meter.{name}": value for name, value in live.meter.tensors().items()}
     if live.average is not None:
-        values = [live.parallel.gather(index, value) for index, value in enumerate(live.average.values)]
-        tensors |= {f"average.{n}": v for n, v in zip(trained_names(live.model), values, strict=True)}
+        values = live.parallel.gather(dict(enumerate(live.average.values)))
+        tensors |= {f"average.{n}": v for n, v in zip(trained_names(live.model), values.values(), strict=True)}
     state = {
         "counters": asdict(live.counters),
         "update": live.update.counters(),
@@ -86,8 +88,9 @@ def restore(live: Live, checkpoint: Checkpoint, path: Path | str) -> None:
     _restore_optimizer(live, part(tensors, "optimizer"))
     if live.average is not None:
         kept = part(tensors, "average")
-        for index, (name, value) in enumerate(zip(trained_names(live.model), live.average.values, strict=True)):
-            value.copy_(live.parallel.cut(index, kept[name]))
+        values = live.parallel.cut({index: kept[name] for index, name in enumerate(trained_names(live.model))})
+        for value, part_of_it in zip(live.average.values, values.values(), strict=True):
+            value.copy_(part_of_it)
     live.meter.restore(part(tensors, "meter"), state["meter"])
     live.update.restore(state["update"])
     for name, value in state["counters"].items():
@@ -100,25 +103,30 @@ def trained_names(model: torch.nn.Module) -> list[str]:
 
 
 def _optimizer_tensors(live: Live) -> dict[str, Tensor]:
-    states = live.optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": live.parallel.gather(index, value) if value.dim() else value
-        for index, state in states.items()
-        for key, value in state.items()
-    }
+    kept: dict[str, dict[int, Tensor]] = {}
+    for index, state in live.optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            kept.setdefault(key, {})[index] = value
+    gathered = {key: live.parallel.gather(values, counts=key == _COUNT) for key, values in kept.items()}
+    return {f"{index}.{key}": value for key, values in gathered.items() for index, value in values.items()}
 
 
 def _restore_optimizer(live: Live, tensors: Mapping[str, Tensor]) -> None:
-    optimizer, states = live.optimizer, dict[int, dict[str, Tensor]]()
+    optimizer, kept = live.optimizer, dict[str, dict[int, Tensor]]()
     for name, value in tensors.items():
         index, key = name.split(".", 1)
-        states.setdefault(int(index), {})[key] = live.parallel.cut(int(index), value)
+        kept.setdefault(key, {})[int(index)] = value
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, values in kept.items():
+        for index, value in live.parallel.cut(values, counts=key == _COUNT).items():
+            states.setdefault(index, {})[key] = value
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state[parameter]
             for key, value in state.items():
-                if value.shape == parameter.shape:
+                if key != _COUNT:
+                    assert value.shape == parameter.shape
                     # Fused kernels walk memory, not indices: state in another layout than its parameter is paired with
                     # the wrong elements, and nothing says so.
                     state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
