@@ -55,6 +55,8 @@ def test_a_run_is_the_plain_loop_anyone_would_write(tmp_path: Path) -> None:
     # To the last bit, but where the optimizer's code for the rest of a tensor, less than a vector, rounds otherwise.
     for name, value in weights(plain).items():
         torch.testing.assert_close(weights(model)[name], value, rtol=1e-15, atol=1e-17, msg=name)
+    for weight in model.parameters():  # trained as parts of one vector, and their owner's alone again
+        assert weight.untyped_storage().nbytes() == weight.numel() * weight.element_size()
     assert result.step == 7
     rows = _rows(tmp_path)
     assert [row["step"] for row in rows] == [2, 4, 6, 7]
