@@ -26,7 +26,9 @@ from tightbound.evaluation import Annealing, annealed, bidirectional, importance
 from tightbound.numerics import generator_for
 from tightbound.objectives import ELBO, IWAE
 from tightbound.registry import Factory
-from tightbound.training import Processes, compilation, join, leave
+from tightbound.training import Processes, common, compilation, flat, join, leave, parallel, session
+from tightbound.training.flat import Flat
+from tightbound.training.parallel import Replicas
 
 # Models, objectives and settings whose runs do not depend on the number of processes.
 EQUAL: dict[str, dict[str, Any]] = {
@@ -53,6 +55,21 @@ STATISTICS: dict[str, dict[str, Any]] = {
     "normalized": _BATCH_NORM,
     "normalized_shards": {**_BATCH_NORM, "sharding": "full"},
 }
+
+
+def _flat_by_sockets(processes: Processes, weights: list[torch.nn.Parameter]) -> Flat:
+    with mock.patch.object(flat, "common_vectors", return_value=None):
+        return Flat(processes, weights)
+
+
+# What has gradients exchanged by PyTorch's engine: parts of one vector on several machines, and separate weights.
+SOCKETS: dict[str, tuple[Callable[..., Replicas], str]] = {
+    "parts_by_sockets": (_flat_by_sockets, "plain"),
+    "apart_by_sockets": (Replicas, "plain"),
+    "unreached_by_sockets": (_flat_by_sockets, "unreached"),
+    "normalized_by_sockets": (Replicas, "normalized"),
+}
+HAS_COMMON_MEMORY = sys.platform == "linux" and hasattr(os, "memfd_create")
 _EXITING = 0x4  # PF_EXITING among the flags of a task of Linux, set before whoever joins the thread goes on
 
 
@@ -121,6 +138,37 @@ def _compiler(processes: Processes) -> Callable[..., Any]:
     return compiler
 
 
+def _in_common_memory(folder: Path) -> int:
+    """Trains without PyTorch's engine; how often means were taken."""
+    average = mock.Mock(wraps=common.CommonVectors.average)
+    with (
+        mock.patch.object(parallel, "DistributedDataParallel", mock.Mock(side_effect=AssertionError)),
+        mock.patch.object(common.CommonVectors, "average", lambda vectors: average(vectors)),
+    ):
+        equal_case(folder, "plain")
+    return average.call_count
+
+
+def _means(processes: Processes) -> dict[str, Any]:
+    """Of 2¹⁹ + 3 elements, a share of more than one piece and not the same in both, time and again."""
+    found = common.common_vectors(processes, 2**19 + 3, torch.float32)
+    assert found is not None
+    ramp, right = torch.arange(2.0**19 + 3), list[bool]()
+    for number in range(7):  # all sums are below 2²⁴
+        found.own.copy_(ramp * 2 * (processes.rank + number))
+        found.average()
+        right.append(torch.equal(found.own, ramp * (2 * number + 1)))
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    mapped = mock.Mock(side_effect=common._mapped if processes.is_first else [None])
+    with mock.patch.object(common, "_mapped", mapped):
+        refused = common.common_vectors(processes, 5, torch.float64)
+    return {
+        "right": all(right),
+        "seen_by_one": refused is None,
+        "left_open": len(list(Path("/proc/self/fd").iterdir())) - open_files,
+    }
+
+
 def main(folder: Path, names: list[str]) -> None:
     processes = join()
     own = folder if processes.is_first else folder / f"elsewhere-{processes.rank}"
@@ -139,9 +187,23 @@ def main(folder: Path, names: list[str]) -> None:
         elif name == "begun_sharded":
             equal_case(own / name, "sharded", epochs=None, steps=6)
             equal_case(own / name, "sharded", epochs=None, steps=8, resume=True)
-        elif name == "half_compiled":  # compiles in the first process alone, which has then been through a step
-            with mock.patch.object(torch, "compile", _compiler(processes)):
+        elif name in ("half_compiled", "half_compiled_by_sockets"):
+            # In the first process alone, which has then been through a step.
+            replicas = Replicas if name == "half_compiled_by_sockets" else flat.replicas
+            with (
+                mock.patch.object(torch, "compile", _compiler(processes)),
+                mock.patch.object(session, "replicas", replicas),
+            ):
                 equal_case(own / name, "free_bits", compile=True)
+        elif name in SOCKETS:
+            replicas, case = SOCKETS[name]
+            with mock.patch.object(session, "replicas", replicas):
+                model = equal_case(own / name, case)
+            record[name] = [buffer.tolist() for buffer in model.buffers()]
+        elif name == "means":
+            record[name] = _means(processes)
+        elif name == "in_common_memory":
+            record[name] = _in_common_memory(own / name)
         elif name == "auto_sharded":
             objective = ELBO(free_bits=0.35)
             with mock.patch.object(compilation, "COMPILE_STEPS", 0), mock.patch.object(compilation.shutil, "which"):

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.spread import EQUAL, STATISTICS, equal_case, evaluations
+from tests.training.spread import EQUAL, HAS_COMMON_MEMORY, SOCKETS, STATISTICS, equal_case, evaluations
 from tests.training.toy import ToySplit, toy_model
 from tightbound.errors import RecipeError
 from tightbound.training import checkpoint as files
@@ -26,6 +26,8 @@ from tightbound.training.validation import mean_elbo
 
 ROOT = Path(__file__).parents[2]
 OTHERS = ("resumed", "begun", "begun_sharded", "half_compiled", "auto_sharded", "signaled", "different")
+SOCKETED = (*SOCKETS, "half_compiled_by_sockets")
+COMMON = ("means", "in_common_memory") if HAS_COMMON_MEMORY else ()
 ERRORS = ("unequal", "sharded_compiled", "captured", "occupied", "diverged")
 EVALUATIONS = ("evaluated", "not_finite", "unreadable")
 MEANS_OF_ROOTS = "rmse"  # the mean over processes of each one's, which is no mean over images
@@ -58,7 +60,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_default_dtype(torch.float64)
     equal_case(folder / "resumed", "plain", epochs=None, steps=6)
     with _started(
-        "--standalone", "--nproc-per-node=2", folder=folder, cases=(*EQUAL, *STATISTICS, *OTHERS, *ERRORS, *EVALUATIONS)
+        "--standalone",
+        "--nproc-per-node=2",
+        folder=folder,
+        cases=(*EQUAL, *STATISTICS, *SOCKETED, *COMMON, *OTHERS, *ERRORS, *EVALUATIONS),
     ) as process:
         _finish(process)
     return folder
@@ -102,7 +107,27 @@ def test_two_processes_train_what_one_does(name: str, two: Path, tmp_path: Path)
     assert first == second or name == "sharded"  # there each has its part
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("name", [name for name, (_, case) in SOCKETS.items() if case in EQUAL])
+def test_they_do_where_gradients_go_through_sockets(name: str, two: Path, tmp_path: Path) -> None:
+    equal_case(tmp_path, SOCKETS[name][1])
+    _assert_same_run(two / name, tmp_path)
+
+
+@pytest.mark.skipif(not HAS_COMMON_MEMORY, reason="memory that is in no folder is Linux's")
+def test_one_machine_has_gradients_in_common_memory(two: Path, tmp_path: Path) -> None:
+    """PyTorch's engine has no part in it; means are taken once a step."""
+    equal_case(tmp_path, "plain")
+    _assert_same_run(two / "in_common_memory", tmp_path)
+    assert _record(two, "in_common_memory") == 2 * [_rows(tmp_path)[-1]["step"]]
+
+
+@pytest.mark.skipif(not HAS_COMMON_MEMORY, reason="memory that is in no folder is Linux's")
+def test_means_in_common_memory_are_exact_in_both(two: Path) -> None:
+    """Where one of them cannot see the memory, neither uses it."""
+    assert _record(two, "means") == 2 * [{"right": True, "seen_by_one": True, "left_open": 0}]
+
+
+@pytest.mark.parametrize("name", [*STATISTICS, "normalized_by_sockets"])
 def test_all_validate_with_the_batch_statistics_of_the_first(name: str, two: Path) -> None:
     """150 images in chunks of 64, one of them the second process's: scored as one process scores the first's model."""
     first, second = _record(two, name)
@@ -140,11 +165,12 @@ def test_a_checkpoint_is_the_same_however_the_weights_are_shared_out(two: Path, 
     assert "warning: training.sharding has no effect in one process" in (tmp_path / "log.txt").read_text()
 
 
-def test_a_compilation_that_fails_in_one_process_is_done_without_in_all(two: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["half_compiled", "half_compiled_by_sockets"])
+def test_a_compilation_that_fails_in_one_process_is_done_without_in_all(name: str, two: Path, tmp_path: Path) -> None:
     """The first has tried a step by then: what it exchanged would be one exchange too many."""
     equal_case(tmp_path, "free_bits")
-    _assert_same_run(two / "half_compiled", tmp_path)
-    log = (two / "half_compiled/log.txt").read_text()
+    _assert_same_run(two / name, tmp_path)
+    log = (two / name / "log.txt").read_text()
     assert "warning: compilation failed, training goes on without it: no compiler here" in log
 
 
@@ -215,17 +241,18 @@ def test_all_start_from_the_weights_of_the_first(two: Path) -> None:
 
 
 def test_two_nodes_train_what_one_process_does(tmp_path: Path) -> None:
+    """Without common memory, which these two would have."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ("--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}")
     with ExitStack() as stack:
         ranks = [(*options, f"--node-rank={rank}") for rank in range(2)]
-        nodes = [stack.enter_context(_started(*rank, folder=tmp_path, cases=("plain",))) for rank in ranks]
+        nodes = [stack.enter_context(_started(*rank, folder=tmp_path, cases=("parts_by_sockets",))) for rank in ranks]
         for node in reversed(nodes):  # the first waits for the other, however that ends
             _finish(node)
     equal_case(tmp_path / "one", "plain")
-    _assert_same_run(tmp_path / "plain", tmp_path / "one")
+    _assert_same_run(tmp_path / "parts_by_sockets", tmp_path / "one")
     # One that lets go of a tensor while the interpreter ends would abort the process, about once in five runs.
     assert _record(tmp_path, "threads") == [[], []]
 

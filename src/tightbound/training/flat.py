@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from tightbound.training.common import CommonVectors, common_vectors
 from tightbound.training.parallel import Replicas
 from tightbound.training.processes import Processes
 
@@ -48,6 +49,10 @@ class Flat(Replicas):
 
     Between two weights there may be elements of no weight. They are 0 and have gradients of 0.
 
+    Several processes of one machine have all gradients in common memory, where it has such, and take their means there
+    at the end of a step. PyTorch's engine sends them through sockets while the step is under way, and the compiler has
+    to cut the step in pieces for it.
+
     Args:
         processes: that train.
         weights: that are trained. Their values go on in the vector; channels_last as such, all else contiguous.
@@ -66,14 +71,20 @@ class Flat(Replicas):
         vector = weights[0].detach().new_zeros(end)
         for weight, part in zip(weights, self._parts(vector), strict=True):
             weight.data = part.copy_(weight.data)
-        gradient = torch.zeros_like(vector)
+        common = common_vectors(processes, end, vector.dtype) if processes.are_several else None
+        self._common: CommonVectors | None = common
+        gradient = torch.zeros_like(vector) if common is None else common.own
         self._gradients, self._gaps = self._parts(gradient), [gradient[gap] for gap in gaps]
         self._pieces_of_gradient = gradient.split(PIECE)
         self.parameters = [nn.Parameter(piece) for piece in vector.split(PIECE)]
 
+    def wrap(self, step: nn.Module, device: torch.device, *, unreached: Callable[[], bool]) -> nn.Module:
+        """The step as it is, where gradients become means when they are collected."""
+        return step if self._common is not None else super().wrap(step, device, unreached=unreached)
+
     @torch.no_grad()
     def collect(self) -> None:
-        """Copies the weights' gradients to where the pieces' are, and clears them."""
+        """Copies the weights' gradients to where the pieces' are, clears them, and takes means over processes."""
         pairs = [(part, weight.grad) for part, weight in zip(self._gradients, self._weights, strict=True)]
         given = [(part, gradient) for part, gradient in pairs if gradient is not None]
         if given:
@@ -83,6 +94,8 @@ class Flat(Replicas):
             torch._foreach_zero_(rest)
         for weight in self._weights:
             weight.grad = None
+        if self._common is not None:
+            self._common.average()
         for piece, gradient in zip(self.parameters, self._pieces_of_gradient, strict=True):
             piece.grad = gradient
 
@@ -112,7 +125,8 @@ class Flat(Replicas):
 
     def _parts(self, vector: Tensor) -> list[Tensor]:
         """What of a vector belongs to each weight, in its shape and memory layout."""
+        first = int(vector.storage_offset())
         return [
-            vector.as_strided(weight.shape, weight.stride(), start)
+            vector.as_strided(weight.shape, weight.stride(), first + start)
             for weight, start in zip(self._weights, self._starts, strict=True)
         ]

@@ -291,7 +291,7 @@ def _check(
 
 
 def _of_several(decisions: Decisions, settings: TrainingSettings) -> Decisions:
-    """What several processes can follow: gradients are exchanged within a step, or its weights."""
+    """What several processes can follow: a step with an engine around it exchanges gradients or weights."""
     if decisions.compile and settings.sharding != "none":
         note = "compile: off, as the weights are shared out between processes"
         decisions = dataclasses.replace(decisions, compile=False, compile_note=note)

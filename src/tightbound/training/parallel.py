@@ -1,4 +1,4 @@
-"""One model in several processes: PyTorch's own engines around the training step.
+"""One model in several processes: how its weights and gradients lie in them, and PyTorch's own engines.
 
 What else in training has to know how the weights lie asks a ``Parallel``: each process has them all, or a part.
 """
@@ -21,7 +21,8 @@ from tightbound.training.checkpoint import Checkpoint
 from tightbound.training.processes import Processes
 from tightbound.training.settings import TrainingSettings
 
-# Newer versions of PyTorch have another name for it.
+# Newer versions of PyTorch have another name for it. What is kept of each batch's statistics has no part in training:
+# whoever evaluates the model gives all processes those of the first.
 _NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
 _SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
 
@@ -105,16 +106,16 @@ class Replicas(Parallel):
         self.processes = processes
         self.parameters = list(weights)
 
-    def wrap(self, step: nn.Module, device: torch.device, *, unreached: bool = False) -> nn.Module:
+    def wrap(self, step: nn.Module, device: torch.device, *, unreached: Callable[[], bool]) -> nn.Module:
         """The training step with such gradients.
 
-        Where statistics of the batch are kept, they are those of the first process's share.
+        Each process keeps statistics of its own share of every batch.
 
         Args:
             step: loss of a batch.
             device: where it is.
-            unreached: whether there are weights that the loss does not depend on; PyTorch then looks for them at each
-                step, where it would wait for their gradients otherwise.
+            unreached: tells whether there are weights that the loss does not depend on; PyTorch then looks for them at
+                each step, where it would wait for their gradients otherwise.
         """
         if not self.processes.are_several:
             return step
@@ -124,8 +125,8 @@ class Replicas(Parallel):
                 parameter.data = parameter.data.as_strided(
                     parameter.shape, torch.empty(parameter.shape, device="meta").stride()
                 )
-        options: dict[str, Any] = {_SYNC_BUFFERS: bool(batch_statistics(step)), "gradient_as_bucket_view": True}
-        options["find_unused_parameters"] = unreached
+        options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+        options["find_unused_parameters"] = unreached()
         return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None, **options)
 
     def collect(self) -> None:
@@ -193,9 +194,6 @@ class Shards(Parallel):
         self.module = fully_shard(step, mesh=mesh, **ignored)
         if device.type == "cpu" and hasattr(self.module, "set_force_sum_reduction_for_comms"):
             self.module.set_force_sum_reduction_for_comms(True)  # gloo has no means
-        statistics = batch_statistics(step)
-        if statistics:
-            step.register_forward_pre_hook(lambda module, inputs: processes.copy(statistics))
         with self.whole():
             pass  # settles where the parts are
         found = dict(step.named_parameters())
@@ -348,17 +346,9 @@ class MeanInLoss:
 
 @contextmanager
 def apart(wrapped: nn.Module) -> Iterator[None]:
-    """Inside, a step of ``Replicas.wrap`` exchanges neither gradients nor batch statistics; afterwards both again."""
-    if not isinstance(wrapped, DistributedDataParallel):
+    """Inside, a step of ``Replicas.wrap`` exchanges no gradients; afterwards it does again."""
+    with wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext():
         yield
-        return
-    with wrapped.no_sync():
-        # Else the first pass would still exchange statistics, and the first one afterwards would not.
-        wrapped.require_forward_param_sync = False
-        try:
-            yield
-        finally:
-            wrapped.require_forward_param_sync = True
 
 
 def hand_out(found: Checkpoint | None, processes: Processes) -> Checkpoint | None:

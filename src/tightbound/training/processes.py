@@ -245,8 +245,8 @@ def join() -> Processes:
     if not was_launched():
         return Processes()
     if not dist.is_initialized():
-        # Its functions have the group that there is when it is loaded as a default, and would keep it for good. The
-        # training step of several processes loads it.
+        # Its functions have the group that there is when it is loaded as a default, and would keep it for good.
+        # PyTorch's engines for several processes load it.
         import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE)
@@ -287,7 +287,7 @@ def _part() -> None:
 
     A thread of gloo that lets go of a tensor needs the interpreter's lock, also after the exchange that it belonged to.
     Where the interpreter is already being finalized it gets none, and the whole process is aborted. The threads end
-    with the last reference to the group, and a training step that exchanges gradients is a cycle that has one. Python's
+    with the last reference to the group, and PyTorch's engine around a training step is a cycle that has one. Python's
     own is kept for last: it alone is let go of without the lock, for which the threads may be waiting.
     """
     if dist.is_initialized():

@@ -175,7 +175,8 @@ def assemble(
         return options.learning_rate * factor
 
     if isinstance(parallel, Replicas) and processes.are_several:
-        wrapped = parallel.wrap(step, device, unreached=_has_unreached(step, split, settings.seed, device))
+        unreached = partial(_has_unreached, step, split, settings.seed, device)
+        wrapped = parallel.wrap(step, device, unreached=unreached)
     else:
         wrapped = step
     means = MeanInLoss(processes) if processes.are_several else None

@@ -1,4 +1,4 @@
-"""The training step: the only thing that is compiled and the only thing that is wrapped for several processes."""
+"""The training step: the only thing that is compiled, and the only thing that an engine for several processes wraps."""
 
 from __future__ import annotations
 

@@ -124,6 +124,9 @@ class Update:
         """The forward pass has moved the batch statistics already; a skipped step takes them back."""
         for buffers, kept in zip(self._statistics, self._kept, strict=True):
             # All as one tensor, in a few kernels: a deep network has hundreds of them.
+            if self.waits and bool(finite):
+                torch.cat([b.reshape(-1) for b in buffers], out=kept)
+                continue
             torch.where(finite, _flat(buffers), kept, out=kept)
             parts = kept.split([b.numel() for b in buffers])
             torch._foreach_copy_(buffers, [part.view_as(b) for part, b in zip(parts, buffers, strict=True)])

@@ -23,7 +23,7 @@ def evaluating(model: Model, average: MovingAverage | None, parallel: Parallel =
     """Inside, the model is what would be kept: eval mode, averaged weights if there are any, no autocast, no gradients.
 
     Training goes on after it as if it had not been there. Several processes, which enter it together, have the first
-    one's batch statistics: each has moved its own by its share of the last batch.
+    one's batch statistics: each has moved its own by its shares of the batches.
     """
     was_training = model.training
     parallel.processes.copy(batch_statistics(model))
