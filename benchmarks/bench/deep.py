@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from benchmarks.bench.limits import count
 from benchmarks.bench.setting import Bench, Row, race_row
 from benchmarks.bench.timing import Contender, Race
 from benchmarks.bench.training import Ours, images, plain
-from benchmarks.bench.workers import Pair
+from benchmarks.bench.workers import Pair, Worker
 
 LEAST = 2.3
 RESIDUAL, RESIDUAL_BATCH = "mnist-iaf-small", 128
@@ -34,37 +35,51 @@ def ladders(bench: Bench) -> Iterator[Row]:
 
 
 def _beside_plain(bench: Bench, case: int, what: str, recipe: str, batch: int, *, compiled: bool) -> Iterator[Row]:
-    """A row of our training beside the plain loop, and on two cores one of it in two processes beside two threads.
-
-    The loop has ended by then: it was at its slowest beside two more processes that hold memory, and ours was not.
-    """
+    """A row of our training beside the plain loop, and on two cores one of it in two processes beside two threads."""
     size = f"training.batch_size={batch}"
     split = images(recipe, 6_000)
-    by_hand = plain(recipe, split, bench.device, [size])
-    operations = count(lambda: by_hand(1))
-    mine = Ours(recipe, split, bench.training(compiled, size))
-    contenders = [
-        mine.contender(batch),
-        Contender("plain float32", by_hand, batch),
-    ]
-    if bench.on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-    found = bench.race(contenders)
-    note = _first_steps(found)
-    if bench.on_gpu:
-        note += f"; most memory held {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+    operations = count(lambda: plain(recipe, split, bench.device, [size])(1))
     options = {
         "operations": None if operations is None else operations / batch,
         # At this batch a GPU's convolutions of the bare library wait for their launch: no limit.
         "limit": f"{'product' if bench.on_gpu else 'convolution 14×14'} {bench.precision}",
     }
-    yield race_row(bench, case, f"{what}, batch {batch}", found, least=LEAST, notes=(mine.how, note), **options)
-    if bench.on_gpu or torch.get_num_threads() != 2 or bench.clock is not time.perf_counter:
+    what = f"{what}, batch {batch}"
+    if bench.on_gpu or bench.clock is not time.perf_counter:
+        by_hand = Contender("plain float32", plain(recipe, split, bench.device, [size]), batch)
+        mine = Ours(recipe, split, bench.training(compiled, size))
+        if bench.on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        found = bench.race([mine.contender(batch), by_hand])
+        held = f"; most memory held {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if bench.on_gpu else ""
+        notes = (mine.how, _first_steps(found) + held)
+        yield race_row(bench, case, what, found, least=LEAST, notes=notes, **options)
         return
-    with Pair("training", recipe, batch // 2, bench.training(compiled), together=True) as pair:
-        found = bench.race([Contender("two processes", pair, batch), replace(contenders[0], name="two threads")])
-    what = f"{what} in two processes of one thread, batch {batch} together"
-    yield race_row(bench, case, what, found, notes=(_first_steps(found),), **options)
+    yield from _apart(bench, case, what, recipe, batch, bench.training(compiled), options)
+
+
+def _apart(
+    bench: Bench, case: int, what: str, recipe: str, batch: int, overrides: Sequence[str], options: Mapping[str, Any]
+) -> Iterator[Row]:
+    """The same on a processor, each in a process of its own, as it is used.
+
+    In one process the loop was the slower for ours beside it: a heap in which something was compiled, or that another
+    has just given back, serves it worse.
+    """
+    threads = torch.get_num_threads()
+    with Worker("training", recipe, batch, overrides, threads=threads) as ours:
+        mine = Contender("ours", ours, batch)
+        with Worker("plain", recipe, batch, (), threads=threads) as by_hand:
+            found = bench.race([mine, Contender("plain float32", by_hand, batch)])
+        notes = (ours.how, _first_steps(found), "each in a process of its own")
+        yield race_row(bench, case, what, found, least=LEAST, notes=notes, **options)
+        if threads != 2:
+            return
+        # The loop has ended by now: two more processes that hold memory slow it, and not ours.
+        with Pair("training", recipe, batch // 2, overrides, together=True) as pair:
+            found = bench.race([Contender("two processes", pair, batch), replace(mine, name="two threads")])
+            notes = (pair.how, _first_steps(found))
+    yield race_row(bench, case, f"{what}, in two processes of one thread", found, notes=notes, **options)
 
 
 def _first_steps(found: Race) -> str:

@@ -1,4 +1,4 @@
-"""Two processes that train or evaluate when they are told to, for races against what this process does itself."""
+"""Processes that train or evaluate when they are told to: contenders with memory of their own, and pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import selectors
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,12 +16,12 @@ from typing import IO
 import torch
 
 from benchmarks.bench.scoring import binary, model_of
-from benchmarks.bench.training import Ours, Run, images
+from benchmarks.bench.training import Ours, Run, images, plain
 from tightbound.evaluation import importance
 from tightbound.memory import memory_kept
 from tightbound.training import Processes, join, leave
 
-_READY = "ready\n"
+_READY = "ready"
 
 
 def training(processes: Processes, recipe: str, number: int, overrides: Sequence[str]) -> Run:
@@ -40,31 +41,51 @@ def evaluation(processes: Processes, recipe: str, number: int, overrides: Sequen
     return run
 
 
-TASKS: dict[str, Callable[[Processes, str, int, Sequence[str]], Run]] = {
-    "training": training,
-    "evaluation": evaluation,
+def plain_loop(_processes: Processes, recipe: str, number: int, overrides: Sequence[str]) -> Run:
+    """Steps of the loop written by hand, with so many images."""
+    size = f"training.batch_size={number}"
+    return plain(recipe, images(recipe, 6_000), torch.device("cpu"), [*overrides, size])
+
+
+# And memory as the library has it, or as Python has it.
+_Memory = Callable[[], AbstractContextManager[None]]
+TASKS: dict[str, tuple[Callable[[Processes, str, int, Sequence[str]], Run], _Memory]] = {
+    "training": (training, lambda: memory_kept("cpu")),
+    "evaluation": (evaluation, lambda: memory_kept("cpu")),
+    "plain": (plain_loop, nullcontext),
 }
 
 
 class Worker:
-    """A process that takes steps of a task when it is told to.
+    """A process that takes steps of a task when it is told to. Called with a number of steps, it takes so many.
 
     Args:
         task: its name.
         recipe: of the model.
         number: of images.
         overrides: of the recipe.
+        threads: of PyTorch.
         environment: what a launcher would set, if it is to be one of several.
+
+    Attributes:
+        how: what it said of its steps when it had taken some: whether they are compiled.
     """
 
     def __init__(
-        self, task: str, recipe: str, number: int, overrides: Sequence[str], environment: dict[str, str]
+        self,
+        task: str,
+        recipe: str,
+        number: int,
+        overrides: Sequence[str],
+        *,
+        threads: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         command = [sys.executable, "-m", "benchmarks.bench.workers", task, recipe, str(number), *overrides]
         self._process = subprocess.Popen(
             command,
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), **(environment or {})},
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,6 +94,27 @@ class Worker:
         assert self._process.stdout is not None
         self._to: IO[str] = self._process.stdin
         self.says: IO[str] = self._process.stdout
+        self.how = ""
+
+    def __enter__(self) -> Worker:
+        try:
+            self.wait()
+        except BaseException:
+            self.close()
+            self.end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        self.end()
+
+    def __call__(self, steps: int) -> None:
+        """Until all are taken."""
+        self.begin(steps)
+        self.wait()
 
     def begin(self, steps: int) -> None:
         """Takes so many, while this process goes on."""
@@ -81,8 +123,9 @@ class Worker:
 
     def wait(self) -> None:
         """Until it has taken them; at first, until it is ready."""
-        if self.says.readline() != _READY:
-            raise RuntimeError("a process of the pair has ended; see what it said above")
+        ready, _, self.how = self.says.readline().strip().partition(" ")
+        if ready != _READY:
+            raise RuntimeError("a process that was to be timed has ended; see what it said above")
 
     def close(self) -> None:
         """No more steps."""
@@ -107,21 +150,29 @@ class Pair:
     def __init__(self, task: str, recipe: str, number: int, overrides: Sequence[str], *, together: bool) -> None:
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": "2"}
         ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if together else {} for rank in range(2)]
-        self._together = together
-        self._workers = [Worker(task, recipe, number, overrides, environment) for environment in ranks]
+        self._together, self._stack = together, ExitStack()  # of what ends them
+        self._workers = [Worker(task, recipe, number, overrides, environment=environment) for environment in ranks]
+
+    @property
+    def how(self) -> str:
+        """What both say of their steps, once where they agree."""
+        return ", ".join(dict.fromkeys(worker.how for worker in self._workers))
 
     def __enter__(self) -> Pair:
-        for worker in self._workers:
-            worker.wait()
+        with ExitStack() as stack:
+            for worker in self._workers:
+                stack.callback(worker.end)
+            for worker in self._workers:  # both are told before either is waited for
+                stack.callback(worker.close)
+            for worker in self._workers:
+                worker.wait()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers:
-            worker.close()
-        for worker in self._workers:
-            worker.end()
+        self._stack.close()
 
     def __call__(self, steps: int) -> None:
         """Until all are taken."""
@@ -155,16 +206,20 @@ def _free_port() -> int:
 
 
 def main(task: str, recipe: str, number: int, overrides: Sequence[str]) -> None:
-    """What a worker does, with memory as the library has it: the numbers of steps come on stdin."""
-    run = TASKS[task](join(), recipe, number, overrides)
-    sys.stdout.write(_READY)
-    sys.stdout.flush()
-    with memory_kept("cpu"):
+    """What a worker does: the numbers of steps come on stdin."""
+    make, memory = TASKS[task]
+    run = make(join(), recipe, number, overrides)
+    _say_ready(run)
+    with memory():
         for line in sys.stdin:
             run(int(line))
-            sys.stdout.write(_READY)
-            sys.stdout.flush()
+            _say_ready(run)
     leave()
+
+
+def _say_ready(run: Run) -> None:
+    sys.stdout.write(f"{_READY} {getattr(run, 'how', '')}".strip() + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
