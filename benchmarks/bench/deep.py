@@ -61,11 +61,7 @@ def _beside_plain(bench: Bench, case: int, what: str, recipe: str, batch: int, *
 def _apart(
     bench: Bench, case: int, what: str, recipe: str, batch: int, overrides: Sequence[str], options: Mapping[str, Any]
 ) -> Iterator[Row]:
-    """The same on a processor, each in a process of its own, as it is used.
-
-    In one process the loop was the slower for ours beside it: a heap in which something was compiled, or that another
-    has just given back, serves it worse.
-    """
+    """The same on a processor, each in a process of its own, as it is used: in one, the loop is slower beside ours."""
     threads = torch.get_num_threads()
     with Worker("training", recipe, batch, overrides, threads=threads) as ours:
         mine = Contender("ours", ours, batch)

@@ -66,7 +66,22 @@ class BlockStyle:
                 fresh = True
                 yield self.convolution(self.inner, self.inner, self.kernel_size, groups=self.groups)
             elif self.dropout > 0:
-                yield nn.Dropout2d(self.dropout)
+                yield MapDropout(self.dropout)
+
+
+class MapDropout(nn.Dropout2d):
+    """Whole maps are dropped with probability p < 1, the others multiplied by 1 / (1 − p).
+
+    As PyTorch's, which divides by 1 − p: where a step is compiled, that is a division at every pixel, in each of the
+    five passes that need the dropped maps.
+    """
+
+    def forward(self, input: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """In training; the maps as they are afterwards."""
+        if not self.training:
+            return input
+        kept = torch.empty_like(input[:, :, :1, :1]).bernoulli_(1 - self.p)
+        return input * (kept * (1 / (1 - self.p)))
 
 
 class Block(nn.Module):
