@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -129,7 +129,8 @@ class Worker:
 
     def close(self) -> None:
         """No more steps."""
-        self._to.close()
+        with suppress(BrokenPipeError):  # of a process that has ended by itself
+            self._to.close()
 
     def end(self) -> None:
         """Waits until it has ended, and sees to it if it does not."""
