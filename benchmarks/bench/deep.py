@@ -71,7 +71,7 @@ def _apart(
         yield race_row(bench, case, what, found, least=LEAST, notes=notes, **options)
         if threads != 2:
             return
-        # The loop has ended by now: two more processes that hold memory slow it, and not ours.
+        # Without the loop, which has ended by now: races of three were the noisiest.
         with Pair("training", recipe, batch // 2, overrides, together=True) as pair:
             found = bench.race([Contender("two processes", pair, batch), replace(mine, name="two threads")])
             notes = (pair.how, _first_steps(found))
