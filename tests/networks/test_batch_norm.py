@@ -1,11 +1,15 @@
-"""The two numbers of batch normalization, as a recipe states them."""
+"""Batch normalization of maps in compiled code, and its two numbers as a recipe states them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tightbound.errors import RecipeError
+from tightbound.networks.batch_norm import MapBatchNorm
 from tightbound.recipes.build import build
 from tightbound.recipes.facts import DataFacts
 from tightbound.recipes.recipe import load_recipe
@@ -45,3 +49,75 @@ def test_numbers_without_a_batch_normalization_are_refused() -> None:
         RecipeError, match=r"batch_norm_momentum=0.001 and model.batch_norm_eps=0.001 have no effect: no layer"
     ):
         model_of(**TENSORFLOW)
+
+
+def pair(channels: int, dtype: torch.dtype, **options: object) -> tuple[nn.BatchNorm2d, MapBatchNorm]:
+    """PyTorch's layer and ours, of the same weights, neither 1 nor 0."""
+    theirs, ours = (kind(channels, **options).to(dtype) for kind in (nn.BatchNorm2d, MapBatchNorm))
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter)
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours
+
+
+def compiled(layer: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[str]]:
+    """The layer as the compiler takes it apart, and the operations of its graph once it is called."""
+    torch.compiler.reset()
+    called: list[str] = []
+
+    def spy(graph: torch.fx.GraphModule, _inputs: list[Tensor]) -> Callable[..., object]:
+        called.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    return torch.compile(layer, backend=spy, fullgraph=True), called
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("shape", [(5, 3, 4, 6), (7, 2, 1, 1), (1, 2, 3, 3)])
+def test_compiled_maps_are_normalized_as_by_pytorch(shape: tuple[int, ...], affine: bool) -> None:
+    """Outputs, gradients and running statistics over two steps, of maps far from 0, and outputs afterwards."""
+    torch.manual_seed(0)
+    theirs, ours = pair(shape[1], torch.float64, affine=affine, momentum=0.3, eps=1e-3)
+    layer, called = compiled(ours)
+    for _ in range(2):
+        maps = (50 + torch.randn(shape)).contiguous(memory_format=torch.channels_last).requires_grad_()
+        outputs, weights = (layer(maps), theirs(maps)), torch.randn(shape)
+        torch.testing.assert_close(*outputs, rtol=0, atol=1e-10)
+        gradients = (
+            torch.autograd.grad(output, [maps, *norm.parameters()], weights)
+            for output, norm in zip(outputs, (ours, theirs), strict=True)
+        )
+        for found, expected in zip(*gradients, strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+        for name, buffer in ours.named_buffers():
+            torch.testing.assert_close(buffer, theirs.get_buffer(name), rtol=1e-13, atol=0)
+    assert not any("batch_norm" in name for name in called)  # the sums are ours
+    ours.eval(), theirs.eval()
+    torch.testing.assert_close(layer(maps), theirs(maps), rtol=0, atol=1e-12)
+
+
+def test_compiled_maps_of_few_bits_have_exact_moments() -> None:
+    """Outputs and gradients are rounded once, to 8 bits, where a mean of that many bits would shift every pixel."""
+    torch.manual_seed(0)
+    exact, ours = pair(4, torch.float32)
+    exact.double()
+    layer, _ = compiled(ours)
+    maps, weights = (3 + 0.5 * torch.randn(6, 4, 5, 5)).bfloat16().requires_grad_(), torch.randn(6, 4, 5, 5).bfloat16()
+    output = layer(maps)
+    assert output.dtype == torch.bfloat16
+    found = torch.autograd.grad(output, [maps, *ours.parameters()], weights)
+    precise = maps.detach().double().requires_grad_()
+    truth = exact(precise)
+    expected = torch.autograd.grad(truth, [precise, *exact.parameters()], weights.double())
+    for value, true in zip((output, found[0]), (truth, expected[0]), strict=True):
+        torch.testing.assert_close(value.double(), true, rtol=2**-8, atol=1e-5)
+    for value, true in zip(found[1:], expected[1:], strict=True):
+        torch.testing.assert_close(value.double(), true, rtol=1e-5, atol=1e-5)
+
+
+def test_a_single_value_has_no_variance_compiled_or_not() -> None:
+    maps = torch.ones(1, 2, 1, 1)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        MapBatchNorm(2)(maps)
+    with pytest.raises(torch._dynamo.exc.TorchRuntimeError, match="more than 1 value per channel"):
+        compiled(MapBatchNorm(2))[0](maps)

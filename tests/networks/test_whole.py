@@ -6,17 +6,22 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import Tensor, library
+from torch._dynamo.backends.common import aot_autograd
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tightbound.networks.whole import (
     double_as_one,
     double_as_one_backward,
     doubled,
+    flat,
+    flatten_as_one,
     gathered,
     read_as_one,
     read_as_one_backward,
     read_at,
+    with_flat_gradient,
 )
 
 Operation = Callable[..., Tensor]
@@ -34,7 +39,8 @@ def doubling() -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize(
-    ("whole", "plain", "subject"), [(read_as_one, read_at, reading), (double_as_one, doubled, doubling)]
+    ("whole", "plain", "subject"),
+    [(read_as_one, read_at, reading), (double_as_one, doubled, doubling), (flatten_as_one, flat, doubling)],
 )
 def test_as_one_operation(whole: Operation, plain: Operation, subject: Callable[[], tuple[Tensor, ...]]) -> None:
     """What a compiled step calls on a processor: the value and all gradients, to the bit."""
@@ -92,7 +98,7 @@ def test_the_compiler_is_told_how_the_results_lie_in_memory(layout: torch.memory
 
     def results(maps: Tensor, places: Tensor, of_read: Tensor, of_doubled: Tensor) -> tuple[Tensor, ...]:
         read, both = read_as_one(maps, places), read_as_one_backward(of_read, maps, places)
-        return read, *both, double_as_one(maps), double_as_one_backward(of_doubled)
+        return read, *both, double_as_one(maps), double_as_one_backward(of_doubled), flatten_as_one(maps)
 
     maps = torch.randn(3, 4, 5, 6).contiguous(memory_format=layout)
     of_doubled = torch.randn(3, 4, 10, 12).contiguous(memory_format=layout)
@@ -107,6 +113,7 @@ def test_the_compiler_is_told_how_the_results_lie_in_memory(layout: torch.memory
     [
         (doubled, "tightbound.doubled.default", torch.float32),
         (doubled, "tightbound.doubled.default", torch.bfloat16),
+        (flat, "tightbound.flat.default", torch.bfloat16),
         (read_at, "tightbound.read_at.default", torch.float64),
     ],
 )
@@ -130,3 +137,25 @@ def test_compiled_code_calls_one_operation(plain: Operation, name: str, dtype: t
         *(torch.autograd.grad(value, (maps, *places), weights) for value in (found, expected)), strict=True
     ):
         assert torch.equal(ours, theirs)
+
+
+def test_compiled_code_flattens_a_gradient_by_one_operation() -> None:
+    """The backward graph that the compiler gets has the operation; the gradient is that of eager mode."""
+    torch.compiler.reset()
+    called: list[str] = []
+
+    def spy(graph: torch.fx.GraphModule, _inputs: list[Tensor]) -> Callable[..., object]:
+        called.extend(str(node.target) for node in graph.graph.nodes)
+        return make_boxed_func(graph.forward)
+
+    def maps_of(vectors: Tensor) -> Tensor:
+        maps = vectors.unflatten(1, (2, 4, 3)).contiguous(memory_format=torch.channels_last)
+        return with_flat_gradient(maps).square()
+
+    vectors, weights = torch.randn(5, 24, requires_grad=True), torch.randn(5, 2, 4, 3)
+    outputs = torch.compile(maps_of, backend=aot_autograd(fw_compiler=spy), fullgraph=True)(vectors), maps_of(vectors)
+    assert "tightbound.flat.default" not in called
+    ours, theirs = (torch.autograd.grad(output, vectors, weights) for output in outputs)
+    assert "tightbound.flat.default" in called
+    assert torch.equal(*outputs)
+    assert torch.equal(*ours, *theirs)

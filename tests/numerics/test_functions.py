@@ -11,6 +11,7 @@ from torch import Tensor
 from tightbound.numerics import (
     EvaluationNoise,
     evaluation_noise,
+    exp_soft_clamp,
     generator_for,
     gradient,
     log_mean_exp,
@@ -43,6 +44,17 @@ def test_soft_clamp() -> None:
     torch.testing.assert_close(clamped[inside], value[inside], rtol=0, atol=2e-3)
     (slope,) = torch.autograd.grad(clamped.sum(), value)
     assert slope.min() > 0
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-8), (torch.float32, 1e-5)])
+def test_one_exponential_is_that_of_the_soft_clamp(dtype: torch.dtype, within: float) -> None:
+    """Value and slope, near both ends, far beyond them, and where the exponential of the value would overflow."""
+    value = torch.cat([torch.linspace(-25, 31, 113), torch.tensor([-1e4, 1e4])]).to(dtype).requires_grad_()
+    found, expected = exp_soft_clamp(value, -12.0, 8.0), soft_clamp(value.double(), -12.0, 8.0).exp()
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), expected, rtol=within, atol=0)
+    (ours,), (theirs,) = (torch.autograd.grad(clamped.log().sum(), value) for clamped in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=within)
 
 
 def test_unit_lower_row_by_row() -> None:

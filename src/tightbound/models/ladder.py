@@ -19,7 +19,7 @@ from tightbound.networks.batch_norm import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, 
 from tightbound.networks.blocks import BlockStyle, Order
 from tightbound.networks.ladder import BottomUp, Moments, Output, Stem, TopDown
 from tightbound.networks.layers import Activation, Normalization, Positive, Style
-from tightbound.numerics import Gaussian, call_detached, soft_clamp, standard_normal_log_prob
+from tightbound.numerics import Gaussian, call_detached, exp_soft_clamp, standard_normal_log_prob
 from tightbound.registry import Factory, Nested, register
 
 _LOG_SCALE_RANGE = (-8.0, 5.0)
@@ -391,7 +391,9 @@ class Ladder(Model):
         if above is not None:
             return self._gaussian(self.generation[layer](above).unflatten(0, rows))
         if self.top_prior is not None:
-            return self._gaussian(self.top_prior.clone())  # so that a step of training leaves a draw as it was
+            return self._gaussian(
+                self.top_prior.flatten().clone()
+            )  # so that a step of training leaves a draw as it was
         like = next(self.parameters())
         mean = torch.zeros(self.groups[0].slice.stop, dtype=like.dtype, device=like.device)
         return Gaussian(mean, torch.ones_like(mean))
@@ -416,9 +418,9 @@ class Ladder(Model):
 
     @staticmethod
     def _gaussian(moments: Tensor) -> Gaussian:
-        """Of maps (*rows, 2z, H, W) of means and raw log-scales, (*rows, units)."""
-        mean, raw = moments.chunk(2, -3)
-        return Gaussian(mean.flatten(-3), soft_clamp(raw.flatten(-3), *_LOG_SCALE_RANGE).exp())
+        """Of means and raw log-scales (*rows, 2·units), (*rows, units)."""
+        mean, raw = moments.chunk(2, -1)
+        return Gaussian(mean, exp_soft_clamp(raw, *_LOG_SCALE_RANGE))
 
     def _down(self, layer: int, z: Tensor, above: Tensor | None) -> Tensor:
         """Maps (K·B, C, H, W) for the layer below, of latents (K, B, z, H, W)."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tightbound.networks.blocks import Block, BlockStyle, stack
 from tightbound.networks.maps import in_format_of
 from tightbound.networks.network import Network
-from tightbound.networks.whole import doubled
+from tightbound.networks.whole import doubled, flat, with_flat_gradient
 
 Merging = Literal["residual", "linear"]
 
@@ -73,7 +73,7 @@ class BottomUp(Network):
 
 
 class Moments(Network):
-    """Maps -> mean and raw log-scale of latents (N, 2z, H, W): a 3×3 convolution, after a merge if there is one.
+    """Maps -> means and raw log-scales of latents (N, 2·z·H·W): a 3×3 convolution, after a merge if there is one.
 
     Args:
         style: of the ladder.
@@ -87,12 +87,12 @@ class Moments(Network):
         self.convolution = style.convolution(style.channels, 2 * latent_channels, 3)
 
     def body(self, maps: Tensor, above: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, 2z, H, W)."""
+        """(N, C, H, W) -> (N, 2·z·H·W), all means first."""
         maps = in_format_of(maps, self)
         if self.merge is not None:
             assert above is not None
             maps = self.merge(maps, in_format_of(above, self))
-        return self.convolution(maps)
+        return flat(self.convolution(maps))
 
 
 class TopDown(Network):
@@ -116,7 +116,7 @@ class TopDown(Network):
         self, z: Float[Tensor, "N z _ _"], above: Float[Tensor, "N C _ _"] | None = None
     ) -> Float[Tensor, "N C _ _"]:
         """The maps for the layer below."""
-        maps = self.convolution(in_format_of(z, self))
+        maps = self.convolution(with_flat_gradient(in_format_of(z, self)))
         if self.merge is not None:
             assert above is not None
             maps = self.merge(maps, in_format_of(above, self))

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from tightbound.errors import RecipeError
+from tightbound.networks.batch_norm import MapBatchNorm
 from tightbound.registry import nearest_hint
 
 Activation = Literal["relu", "elu", "selu", "gelu", "silu", "tanh", "leaky_relu", "softplus", "none"]
@@ -123,7 +124,7 @@ class Style:
                 "normalization 'group' needs maps of at least 2 channels; one has 1",
                 hint="use more channels, or normalization: weight",
             )
-        return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, nn.BatchNorm2d, affine=affine)
+        return self._normalize(channels, _LEAST_CHANNELS_IN_GROUP, MapBatchNorm, affine=affine)
 
     def dense(self, inputs: int, outputs: int) -> nn.Sequential:
         """A fully connected layer, its normalization and its activation: (N, inputs) -> (N, outputs)."""

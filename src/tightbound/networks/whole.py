@@ -1,7 +1,8 @@
-"""Reading of maps between their pixels, which stays one operation when a step is compiled for a processor.
+"""Reading of maps between their pixels, and of all at once, as one operation when a step is compiled for a processor.
 
-PyTorch's compiler takes these operations apart. What it makes of them adds the gradients of pixels one by one,
-atomically: on a processor that is up to thirty times as slow as PyTorch's own code.
+PyTorch's compiler takes these operations apart. What it makes of the first adds the gradients of pixels one by one,
+atomically: on a processor that is up to thirty times as slow as PyTorch's own code. Of flat maps it makes vectors that
+collect one number after the other from all over the maps, wherever one of them is read.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn.functional import grid_sample, interpolate
 
 def read_at(maps: Float[Tensor, "N P H W"], places: Float[Tensor, "N h w 2"]) -> Float[Tensor, "N P h w"]:
     """Maps at (x, y), from −1 to 1 between the centers of the outermost pixels: bilinear, the border's value beyond."""
-    if _in_compiled_code(maps):
+    if in_compiled_code(maps):
         return read_as_one(maps, places)
     if torch._C._are_functorch_transforms_active() and not _HAS_SECOND_DERIVATIVE:
         return gathered(maps, places)
@@ -26,10 +27,21 @@ def read_at(maps: Float[Tensor, "N P H W"], places: Float[Tensor, "N h w 2"]) ->
 
 def doubled(maps: Float[Tensor, "N P H W"]) -> Float[Tensor, "N P 2H 2W"]:
     """Maps of twice the size: bilinear, each pixel as four that share its area."""
-    return double_as_one(maps) if _in_compiled_code(maps) else _doubled(maps)
+    return double_as_one(maps) if in_compiled_code(maps) else _doubled(maps)
 
 
-def _in_compiled_code(maps: Tensor) -> bool:
+def flat(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N E"]:
+    """Maps as vectors, channel after channel."""
+    return flatten_as_one(maps) if in_compiled_code(maps) else maps.flatten(1)
+
+
+def with_flat_gradient(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+    """The maps themselves; their gradient, which goes on to flat latents, is flattened as one operation."""
+    return _WithFlatGradient.apply(maps) if in_compiled_code(maps) else maps
+
+
+def in_compiled_code(maps: Tensor) -> bool:
+    """Whether what is done to the maps is being compiled for a processor, outside torch.func's transforms."""
     # One operation has no gradient inside torch.func.grad, where Hamiltonian posteriors call a decoder.
     transformed = torch._C._are_functorch_transforms_active()
     return torch.compiler.is_compiling() and maps.device.type == "cpu" and not transformed
@@ -152,3 +164,39 @@ def _doubled_gradient(_ctx: Any, gradient: Tensor) -> Tensor:
 
 
 double_as_one.register_autograd(_doubled_gradient)
+
+
+@library.custom_op("tightbound::flat", mutates_args=())
+def flatten_as_one(maps: Tensor) -> Tensor:
+    """``maps.flatten(1)`` as one operation, always a copy."""
+    return maps.clone(memory_format=torch.contiguous_format).flatten(1)
+
+
+@flatten_as_one.register_fake
+def _(maps: Tensor) -> Tensor:
+    return maps.new_empty((len(maps), maps[0].numel()))
+
+
+def _keep_shape(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    ctx.shape = inputs[0].shape
+
+
+def _unflattened(ctx: Any, gradient: Tensor) -> Tensor:
+    return gradient.reshape(ctx.shape)
+
+
+flatten_as_one.register_autograd(_unflattened, setup_context=_keep_shape)
+
+
+class _WithFlatGradient(torch.autograd.Function):
+    """``with_flat_gradient`` in compiled code."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        """The maps."""
+        return maps.view_as(maps)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """The gradient, contiguous."""
+        return flatten_as_one(gradient).reshape(gradient.shape)

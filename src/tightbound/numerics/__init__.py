@@ -27,7 +27,7 @@ from tightbound.numerics.noise import (
 )
 from tightbound.numerics.orthogonal import orthonormal_columns, reflections
 from tightbound.numerics.recording import Recording, Replayed
-from tightbound.numerics.scales import soft_clamp, soft_floor
+from tightbound.numerics.scales import exp_soft_clamp, soft_clamp, soft_floor
 from tightbound.numerics.triangular import num_strictly_lower, unit_lower
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "call_detached",
     "energy",
     "evaluation_noise",
+    "exp_soft_clamp",
     "generator_for",
     "gradient",
     "hmc_step",

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+# So far above its high end a bound is that end, to 2 · 10⁻⁹; PyTorch's softplus ends there too.
+_FAR = 20.0
 
 
 def soft_floor(value: Tensor, low: float) -> Tensor:
@@ -18,3 +23,9 @@ def soft_clamp(value: Tensor, low: float, high: float) -> Tensor:
     """
     softplus = torch.nn.functional.softplus
     return low + softplus(value - low) - softplus(value - high)
+
+
+def exp_soft_clamp(value: Tensor, low: float, high: float) -> Tensor:
+    """exp(soft_clamp(value, low, high)) of one exponential: (e^low + e^value) / (1 + e^(value − high))."""
+    scale = value.clamp(max=high + _FAR).exp()
+    return (math.exp(low) + scale) / (1 + scale * math.exp(-high))

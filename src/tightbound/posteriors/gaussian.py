@@ -13,7 +13,7 @@ from torch import Tensor
 from tightbound.core import Posterior, Proposal, Target
 from tightbound.errors import RecipeError
 from tightbound.networks.head import Head, HeadNormalization
-from tightbound.numerics import Gaussian, num_strictly_lower, soft_clamp, unit_lower
+from tightbound.numerics import Gaussian, exp_soft_clamp, num_strictly_lower, unit_lower
 from tightbound.registry import register
 
 # Far outside anything a trained posterior needs, near enough that exp() stays finite in float32.
@@ -82,7 +82,7 @@ class GaussianPosterior(Posterior):
         if self.bounded_units:
             free, bounded = mean.split((self.latent_dim - self.bounded_units, self.bounded_units), dim=-1)
             mean = torch.cat((free, bounded.tanh()), dim=-1)
-        return mean, soft_clamp(raw + self.log_scale_offset, *_LOG_SCALE_RANGE).exp()
+        return mean, exp_soft_clamp(raw + self.log_scale_offset, *_LOG_SCALE_RANGE)
 
 
 @register("posterior", "diagonal")

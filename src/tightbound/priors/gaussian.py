@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.core import Prior
-from tightbound.numerics import Gaussian, soft_clamp
+from tightbound.numerics import Gaussian, exp_soft_clamp
 from tightbound.registry import register
 
 
@@ -74,4 +74,4 @@ class LearnedDiagonal(GaussianPrior):
     @property
     def gaussian(self) -> Gaussian:
         """p(z), (D)."""
-        return Gaussian(self.mean, soft_clamp(self.raw_log_scale, -8.0, 8.0).exp())
+        return Gaussian(self.mean, exp_soft_clamp(self.raw_log_scale, -8.0, 8.0))

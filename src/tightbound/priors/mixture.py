@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tightbound.core import Prior
-from tightbound.numerics import Gaussian, mixture_log_prob, mixture_sample, soft_clamp
+from tightbound.numerics import Gaussian, exp_soft_clamp, mixture_log_prob, mixture_sample
 from tightbound.registry import register
 
 
@@ -41,7 +41,7 @@ class Mixture(Prior):
     @property
     def gaussians(self) -> Gaussian:
         """The components, (M, D)."""
-        return Gaussian(self.mean, soft_clamp(self.raw_log_scale, -8.0, 8.0).exp())
+        return Gaussian(self.mean, exp_soft_clamp(self.raw_log_scale, -8.0, 8.0))
 
     def log_prob(self, z: Float[Tensor, "*rows D"], components: Gaussian | None = None) -> Float[Tensor, "*rows"]:
         """log p(z): (*rows, D) -> (*rows)."""
