@@ -303,7 +303,7 @@ def test_activations_in_place_change_nothing(order: Order, normalization: Normal
     model = odd_ladder(block=order, normalization=normalization)
     twin = copy.deepcopy(model)
     activations = [module for module in twin.modules() if isinstance(module, nn.ELU)]
-    assert len({activation.inplace for activation in activations}) == 2  # some are in place, some are not
+    assert any(activation.inplace for activation in activations)
     for activation in activations:
         activation.inplace = False
     x, noise = torch.rand(3, 1, 9, 7).round(), torch.randn(2, 3, 22)

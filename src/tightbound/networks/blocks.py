@@ -106,7 +106,7 @@ class Block(nn.Module):
             self.before = style.style.prepare(nn.ConvTranspose2d(channels, inner, 3, 2, 1, 1))
         elif inner != channels:
             self.before = style.convolution(channels, inner, 1)
-        gate = [style.convolution(inner, 2 * inner, 1), Gate(style.style.activate())]
+        gate = [style.convolution(inner, 2 * inner, 1), Gate(style.style.activate(in_place=True))]
         self.branch = nn.Sequential(*style.layers(), *(gate if (style.gated if gated is None else gated) else ()))
         self.branch_scale = style.branch_scale
         self.after = style.convolution(inner, channels, 1) if inner != channels else nn.Identity()

@@ -25,7 +25,7 @@ class Gate(nn.Module):
     Both halves come of one affine layer, which reads its input once.
 
     Args:
-        activation: of the first half.
+        activation: of the first half, which it may overwrite: nothing else reads that half.
     """
 
     def __init__(self, activation: nn.Module) -> None:
@@ -34,7 +34,7 @@ class Gate(nn.Module):
 
     def forward(self, halves: Tensor) -> Tensor:
         """The gated values."""
-        values, gates = halves.chunk(2, dim=1)
+        values, gates = halves.unsafe_chunk(2, dim=1)  # PyTorch forbids to overwrite a chunk as it is a view of all
         return self.activation(values) * torch.sigmoid(gates)
 
 
@@ -81,7 +81,9 @@ class GatedEncoder(Encoder):
         )
         last = nn.Linear(channels[-1] * math.prod(stages[-1].small), 2 * features, bias=style.bias)
         self.head = nn.Sequential(
-            style.prepare(last, gain=_GATE_GAIN), style.normalize_features(2 * features), Gate(style.activate())
+            style.prepare(last, gain=_GATE_GAIN),
+            style.normalize_features(2 * features),
+            Gate(style.activate(in_place=True)),
         )
 
     def body(self, inputs: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
@@ -127,7 +129,7 @@ class GatedDecoder(Decoder):
         self.capabilities = style.capabilities
         self.first_map = (2 * channels[-1], *stages[-1].small)
         self.linear = style.prepare(nn.Linear(latent_dim, math.prod(self.first_map), bias=style.bias))
-        self.first = nn.Sequential(style.normalize_maps(2 * channels[-1]), Gate(style.activate()))
+        self.first = nn.Sequential(style.normalize_maps(2 * channels[-1]), Gate(style.activate(in_place=True)))
         widths = pairwise((channels[-1], *reversed(channels)))
         layers = (
             stage.transposed(a, 2 * b, bias=style.bias) for stage, (a, b) in zip(stages[::-1], widths, strict=True)
@@ -144,7 +146,7 @@ class GatedDecoder(Decoder):
 def _gated_maps(style: Style, layer: nn.Conv2d | nn.ConvTranspose2d, *, gain: float) -> nn.Sequential:
     """A convolution to both halves, their normalization and the gate."""
     return nn.Sequential(
-        style.prepare(layer, gain=gain), style.normalize_maps(layer.out_channels), Gate(style.activate())
+        style.prepare(layer, gain=gain), style.normalize_maps(layer.out_channels), Gate(style.activate(in_place=True))
     )
 
 
