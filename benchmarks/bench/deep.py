@@ -75,6 +75,7 @@ def _apart(
                     loop(steps)
 
             found = bench.race([mine, Contender("plain float32", each, LOOPS * batch)])
+        found.first["plain float32"] /= LOOPS
         notes = (ours.how, _first_steps(found), f"ours in a process of its own, the loop in {LOOPS}, in turn")
         yield race_row(bench, case, what, found, least=LEAST, notes=notes, **options)
         if threads != 2:

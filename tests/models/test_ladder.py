@@ -19,7 +19,7 @@ from tightbound.core import Step
 from tightbound.data import load_data
 from tightbound.errors import RecipeError
 from tightbound.models import Ladder
-from tightbound.networks.blocks import BlockStyle, Order
+from tightbound.networks.blocks import Block, BlockStyle, Order
 from tightbound.networks.initialize import initialize_from_data
 from tightbound.networks.layers import Normalization, Style
 from tightbound.numerics import Gaussian
@@ -303,6 +303,9 @@ def test_activations_in_place_change_nothing(order: Order, normalization: Normal
     model = odd_ladder(block=order, normalization=normalization)
     twin = copy.deepcopy(model)
     activations = [module for module in twin.modules() if isinstance(module, nn.ELU)]
+    # The first of a branch is not where it is applied to the block's own input, which is added to the branch.
+    leading = [next(m for m in b.branch if isinstance(m, nn.ELU)) for b in twin.modules() if isinstance(b, Block)]
+    assert {activation.inplace for activation in leading} == {order == "cabdcabd" or normalization == "group"}
     assert any(activation.inplace for activation in activations)
     for activation in activations:
         activation.inplace = False

@@ -121,3 +121,21 @@ def test_a_single_value_has_no_variance_compiled_or_not() -> None:
         MapBatchNorm(2)(maps)
     with pytest.raises(torch._dynamo.exc.TorchRuntimeError, match="more than 1 value per channel"):
         compiled(MapBatchNorm(2))[0](maps)
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(4, (3, 1, 2, 2)), (1, (3, 4, 2, 2)), (3, (3, 2, 2))])
+def test_compiled_maps_of_other_channels_are_refused(channels: int, shape: tuple[int, ...]) -> None:
+    for layer in (MapBatchNorm(channels), compiled(MapBatchNorm(channels))[0]):
+        with pytest.raises((RuntimeError, ValueError), match=r"should contain|expected 4D"):
+            layer(torch.ones(shape))
+
+
+@pytest.mark.parametrize("options", [{"momentum": None}, {"track_running_stats": False}])
+def test_what_is_not_summed_image_by_image_is_left_to_pytorch(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    theirs, ours = pair(2, torch.float64, **options)
+    for _ in range(2):
+        maps = torch.randn(3, 2, 2, 2)
+        torch.testing.assert_close(torch.compile(ours, backend="eager")(maps), theirs(maps))
+    for name, buffer in ours.named_buffers():
+        torch.testing.assert_close(buffer, theirs.get_buffer(name))

@@ -391,9 +391,8 @@ class Ladder(Model):
         if above is not None:
             return self._gaussian(self.generation[layer](above).unflatten(0, rows))
         if self.top_prior is not None:
-            return self._gaussian(
-                self.top_prior.flatten().clone()
-            )  # so that a step of training leaves a draw as it was
+            own = self.top_prior.flatten().clone()  # a step of training leaves a draw as it was
+            return self._gaussian(own)
         like = next(self.parameters())
         mean = torch.zeros(self.groups[0].slice.stop, dtype=like.dtype, device=like.device)
         return Gaussian(mean, torch.ones_like(mean))

@@ -55,15 +55,19 @@ class MapBatchNorm(nn.BatchNorm2d):
         Raises:
             ValueError: in training, of a single value per channel.
         """
-        values = input.numel() // self.num_features
-        own = self.training and self.track_running_stats and self.momentum is not None and values > 1
-        if not (own and in_compiled_code(input)):
-            return super().forward(input)
+        values, momentum = input.numel() // self.num_features, self.momentum
+        own = self.training and self.track_running_stats and values > 1 and input.shape[1:2] == (self.num_features,)
+        if not own or momentum is None or not in_compiled_code(input):
+            return super().forward(input)  # which refuses what has other channels, or a single value
         outputs, mean, variance = _Normalized.apply(input, self.weight, self.bias, self.eps)
+        running_mean, running_variance, count = self.running_mean, self.running_var, self.num_batches_tracked
+        assert running_mean is not None
+        assert running_variance is not None
+        assert count is not None
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-            self.running_var.lerp_((variance * (values / (values - 1))).to(self.running_var), self.momentum)
+            count.add_(1)
+            running_mean.lerp_(mean.to(running_mean), momentum)
+            running_variance.lerp_((variance * (values / (values - 1))).to(running_variance), momentum)
         return outputs
 
 
@@ -72,7 +76,7 @@ class _Normalized(torch.autograd.Function):
 
     With d = x − mean, M = N·H·W and s = 1 / √(variance + eps), the gradient of a loss with gradients g of the outputs
     is weight · s · (g − Σg / M − d · s² · Σ(g d) / M) for x, s · Σ(g d) for the weight and Σg for the bias
-    (Ioffe & Szegedy 2015, section 3).
+    (Ioffe & Szegedy 2015, section 3). It has no gradient of its own: mean and s are constants there.
     """
 
     @staticmethod
@@ -93,10 +97,10 @@ class _Normalized(torch.autograd.Function):
         return outputs.to(maps.dtype), mean, variance
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: None) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         """The gradients of maps, weight and bias."""
         maps, weight, mean, scale = ctx.saved_tensors
-        gradient = gradient.to(mean.dtype)
+        gradient = grad_outputs[0].to(mean.dtype)
         distance = maps - _by_channel(mean)
         total = gradient.sum((2, 3)).sum(0)
         moment = (gradient * distance).sum((2, 3)).sum(0)

@@ -25,7 +25,8 @@ class Gate(nn.Module):
     Both halves come of one affine layer, which reads its input once.
 
     Args:
-        activation: of the first half, which it may overwrite: nothing else reads that half.
+        activation: of the first half, which it may overwrite. The layer before must not read its output again, as
+            convolutions, normalizations and affine layers do not: PyTorch would not notice.
     """
 
     def __init__(self, activation: nn.Module) -> None:

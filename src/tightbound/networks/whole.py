@@ -174,7 +174,7 @@ def flatten_as_one(maps: Tensor) -> Tensor:
 
 @flatten_as_one.register_fake
 def _(maps: Tensor) -> Tensor:
-    return maps.new_empty((len(maps), maps[0].numel()))
+    return maps.new_empty((len(maps), maps.shape[1:].numel()))
 
 
 def _keep_shape(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -197,6 +197,7 @@ class _WithFlatGradient(torch.autograd.Function):
         return maps.view_as(maps)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
         """The gradient, contiguous."""
+        (gradient,) = grad_outputs
         return flatten_as_one(gradient).reshape(gradient.shape)

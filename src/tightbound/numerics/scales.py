@@ -7,9 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-# So far above its high end a bound is that end, to 2 · 10⁻⁹; PyTorch's softplus ends there too.
-_FAR = 20.0
-
 
 def soft_floor(value: Tensor, low: float) -> Tensor:
     """Low + softplus(value − low): the identity far above ``low``, never below it, monotone."""
@@ -26,6 +23,5 @@ def soft_clamp(value: Tensor, low: float, high: float) -> Tensor:
 
 
 def exp_soft_clamp(value: Tensor, low: float, high: float) -> Tensor:
-    """exp(soft_clamp(value, low, high)) of one exponential: (e^low + e^value) / (1 + e^(value − high))."""
-    scale = value.clamp(max=high + _FAR).exp()
-    return (math.exp(low) + scale) / (1 + scale * math.exp(-high))
+    """exp(soft_clamp(value, low, high)) of one exponential: e^low + (e^high − e^low) · sigmoid(value − high)."""
+    return math.exp(low) + (math.exp(high) - math.exp(low)) * torch.sigmoid(value - high)
