@@ -17,7 +17,7 @@ from benchmarks.bench.training import Ours, images, plain
 from benchmarks.bench.workers import Pair, Worker
 
 LEAST = 2.3
-LOOPS = 3  # processes of the loop written by hand: by a seventh they differ, in the memory that each was given
+LOOPS = 3  # processes of the loop written by hand: two of the same program differ by up to a seventh
 RESIDUAL, RESIDUAL_BATCH = "mnist-iaf-small", 128
 LADDERS, LADDER_BATCH = ("static-mnist-ladder-3", "static-mnist-ladder-12"), 64
 

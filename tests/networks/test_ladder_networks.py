@@ -1,16 +1,25 @@
-"""The networks of a ladder written out by hand: how maps are merged, begun and brought back to the image's size."""
+"""The networks of a ladder written out by hand: how maps are merged, begun and brought back to the image's size.
+
+And what PyTorch's compiler makes of them for a processor.
+"""
 
 from __future__ import annotations
 
+import copy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, elu
 
-from tightbound.networks.blocks import BlockStyle
-from tightbound.networks.ladder import Merge, Merging, Output, Stem
+from tightbound.networks.blocks import Block, BlockStyle
+from tightbound.networks.ladder import Merge, Merging, Moments, Output, Stem
+from tightbound.networks.layers import Style
 
 from .subjects import shake
 from .test_blocks import CHANNELS, block_style, by_hand
@@ -61,3 +70,39 @@ def test_output(upscale: bool) -> None:
         expected = by_hand(block, expected, style, gated=True)
     expected = conv2d(expected, output.convolution.weight, output.convolution.bias, padding=1)
     torch.testing.assert_close(output(maps), expected)
+
+
+class Part(nn.Module):
+    """What a ladder repeats: a block with a gate, normalization and dropout, then moments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        style = BlockStyle(Style("elu", "batch"), 8, dropout=0.4)
+        self.block, self.moments = Block(style), Moments(style, 2)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.moments(self.block(maps))
+
+
+def compare_compiled_with_eager() -> None:
+    """Outputs, all gradients and running statistics of PyTorch's own code for this processor, in float64."""
+    torch.manual_seed(0)
+    ours = Part().double().to(memory_format=torch.channels_last)
+    twin = copy.deepcopy(ours)
+    maps, weights = torch.randn(4, 8, 6, 5).double(), torch.randn(4, 120).double()
+    found = []
+    for call, part in ((torch.compile(ours, dynamic=False), ours), (twin, twin)):
+        inputs = maps.clone(memory_format=torch.channels_last).requires_grad_()
+        torch.manual_seed(1)  # of the masks
+        outputs = call(inputs)
+        found.append([outputs, *torch.autograd.grad(outputs, [inputs, *part.parameters()], weights), *part.buffers()])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-12)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a processor needs a C++ compiler")
+def test_code_for_a_processor_computes_what_eager_mode_does() -> None:
+    code = f"from tests.networks.{Path(__file__).stem} import *; compare_compiled_with_eager()"
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
